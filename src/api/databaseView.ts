@@ -1,0 +1,63 @@
+/** A database as the API shows it: the store's view, what was seen live, and what follows from both. No secrets in, none out. */
+import { Cron } from 'croner'
+import type { z } from 'zod'
+import type { LiveMember } from '../domain/liveStatus.ts'
+import { tiers } from '../domain/tiers.ts'
+import type { TierName } from '../domain/tiers.ts'
+import type { CredentialView, DatabaseView, InstanceView } from '../store/views.ts'
+import type { credential, database } from './schemas/databases.ts'
+import type { ApiParts } from './settings.ts'
+
+type Shown = z.output<typeof database>
+
+export async function showDatabase({ live }: Pick<ApiParts, 'live'>, view: DatabaseView): Promise<Shown> {
+  const members = (await live?.of(view.id)) ?? []
+  const { id, name, team, project, databaseName, tier, topology, storageBytes, paused, generation, observedGeneration, createdAt } = view
+  return {
+    id, name, team, project, databaseName, tier, topology, storageBytes, paused, generation, observedGeneration, createdAt,
+    tierFacts: tiers[tier],
+    allowList: [...view.allowList],
+    deletion: view.deletion === null ? null : { ...view.deletion, remaining: [...view.deletion.finalizers] },
+    status: { conditions: [...view.conditions], operation: view.operation, lastPassAt: view.lastPassAt, lastError: view.lastError },
+    instances: view.instances.map((instance) => showInstance(instance, members)),
+    endpoint: view.endpoint,
+    urls: urlsOf(view),
+    backups: {
+      verified: view.backups.verified,
+      repositoryBytes: view.backups.repositoryBytes,
+      lastVerifiedAt: view.backups.newestVerifiedAt,
+      last: view.backups.newest,
+      next: paused || view.deletion !== null ? null : nextBackup(tier, new Date()),
+    },
+  }
+}
+
+export function showCredential(view: CredentialView): z.output<typeof credential> {
+  return { ...view, state: view.endedAt !== null ? 'ended' : view.endsAt !== null ? 'ending' : 'current' }
+}
+
+/** Live facts first, then what the last pass wrote down. */
+function showInstance(instance: InstanceView, live: readonly LiveMember[]): Shown['instances'][number] {
+  const members = instance.members.map((member) => ({ ...member, ...live.find(({ memberId }) => memberId === member.id) }))
+  return { ...instance, members }
+}
+
+function urlsOf({ endpoint, credentials, databaseName }: DatabaseView): Shown['urls'] {
+  const current = credentials.find(({ endsAt }) => endsAt === null)
+  if (endpoint === null || current === undefined) return null
+  const url = (port: number): string => `postgresql://${current.roleName}@${endpoint.host}:${port}/${databaseName}?sslmode=verify-full`
+  return { rw: url(endpoint.ports.rw), ro: url(endpoint.ports.ro), pooled: url(endpoint.ports.pooled) }
+}
+
+function nextBackup(tier: TierName, now: Date): Shown['backups']['next'] {
+  const { full, incremental } = tiers[tier].backups
+  const runs = [
+    { kind: 'full' as const, at: nextRun(full, now) },
+    { kind: 'incremental' as const, at: nextRun(incremental, now) },
+  ].flatMap(({ kind, at }) => (at === null ? [] : [{ kind, at }]))
+  return runs.toSorted((a, b) => a.at.getTime() - b.at.getTime())[0] ?? null
+}
+
+function nextRun(cron: string, now: Date): Date | null {
+  return new Cron(cron, { timezone: 'UTC' }).nextRun(now)
+}

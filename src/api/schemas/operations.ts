@@ -1,0 +1,91 @@
+/** Operations, backups, restores and what happened: everything that takes time. */
+import { z } from 'zod'
+import * as words from './words.ts'
+
+export const failure = z.object({ code: z.string(), message: z.string() })
+
+export const operationKind = z.enum(['restore', 'takeOverEndpoint'])
+
+export const operationSummary = z
+  .object({
+    id: words.id,
+    kind: operationKind,
+    phase: z.string(),
+    waitingFor: z.string().nullable(),
+    progress: z.unknown().describe('Bytes, percent and step where the work tells them; null otherwise'),
+    finishedAt: words.time.nullable(),
+    outcome: z.enum(['succeeded', 'failed', 'cancelled']).nullable(),
+    failure: failure.nullable(),
+  })
+  .meta({ id: 'OperationSummary' })
+
+export const operation = operationSummary
+  .extend({
+    databaseId: words.id,
+    requestedBy: z.string(),
+    createdAt: words.time,
+    phaseEnteredAt: words.time,
+    progressedAt: words.time,
+  })
+  .meta({ id: 'Operation' })
+
+export const newOperation = z.strictObject({
+  kind: z.literal('takeOverEndpoint'),
+  fromDatabaseId: words.id.describe('The database whose endpoint this one takes; it gets the other in exchange'),
+})
+
+export const newBackup = z.strictObject({ kind: z.enum(['full', 'incremental']).default('full') })
+export const backup = z
+  .object({
+    id: words.id,
+    databaseId: words.id,
+    instanceId: words.id,
+    kind: z.enum(['full', 'incremental']),
+    trigger: z.enum(['initial', 'scheduled', 'manual', 'final']),
+    state: z.enum(['requested', 'running', 'verifying', 'verified', 'failed', 'expired']),
+    label: z.string().nullable().describe("pgBackRest's name of the set"),
+    requestedAt: words.time,
+    startedAt: words.time.nullable(),
+    finishedAt: words.time.nullable(),
+    verifiedAt: words.time.nullable().describe('When it was read back from the store: only then is it a backup'),
+    databaseBytes: words.bytes.nullable(),
+    repositoryBytes: words.bytes.nullable(),
+    objectCount: words.count.nullable(),
+    failure: failure.nullable(),
+  })
+  .meta({ id: 'Backup' })
+
+export const restoreOrder = z
+  .strictObject({
+    name: words.name.describe('Of the new database: a restore never touches its source'),
+    projectId: words.id.exactOptional().describe("By default the source's project"),
+    backupId: words.id.exactOptional(),
+    at: words.moment.exactOptional().describe('A moment to go back to. Without it and backupId: the newest backup'),
+  })
+  .refine((body) => body.backupId === undefined || body.at === undefined, 'give either backupId or at, not both')
+
+export const event = z
+  .object({
+    seq: words.count.describe('Gapless for each team'),
+    at: words.time,
+    databaseId: words.id.nullable(),
+    operationId: words.id.nullable(),
+    severity: z.enum(['info', 'warning', 'error']),
+    reason: z.string(),
+    message: z.string(),
+    facts: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'Event' })
+
+export const auditEntry = z
+  .object({
+    id: words.count,
+    at: words.time,
+    tokenId: words.id.nullable(),
+    teamId: words.id.nullable(),
+    action: z.string(),
+    target: z.string().nullable(),
+    requestId: z.string(),
+    facts: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'AuditEntry' })

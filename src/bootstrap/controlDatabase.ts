@@ -1,0 +1,91 @@
+/**
+ * The embedded control database: a PostgreSQL in a container of the same image and the same hardening as a customer's,
+ * reached on the loopback address with the controller's certificate. Its volume outlives `down --keep-data`.
+ */
+import { createHash } from 'node:crypto'
+import type { Blueprint } from '../domain/blueprint.ts'
+import type { EngineClient } from '../clients/docker.ts'
+import type { Config } from '../config.ts'
+import { HoldfastError } from '../domain/errors.ts'
+import { label } from '../domain/names.ts'
+import { issueFor } from '../pki/issuer.ts'
+import { initialiseFile, renderMember } from '../render/member.ts'
+import type { FirstAuthority } from './authorityFile.ts'
+import { wasInitialised } from './controlConnection.ts'
+import { embeddedPlaces } from './embedded.ts'
+
+const mib = 1024 * 1024
+const sizes = {
+  memoryBytes: 512 * mib, cpus: 2, maxConnections: 100, storageBytes: 4096 * mib, walKeepBytes: 512 * mib, archiveTimeoutSeconds: 0,
+}
+/** The control database's own identity among instances: there is one an installation. */
+const instanceId = '00000000-0000-4000-8000-000000000001'
+const makeTimeoutMs = 90_000
+const dayMs = 86_400_000
+/** Made anew at every start of the service from the file's authority, so it only has to outlast one uptime. */
+const certificateLifetimeMs = 365 * dayMs
+
+export interface ControlDatabaseOptions {
+  readonly engine: EngineClient
+  readonly config: Config
+  readonly image: string
+  readonly first: FirstAuthority
+  readonly now: Date
+  readonly signal: AbortSignal
+}
+
+/** Makes or starts it; it accepts connections a moment later. Errors: `ResourceConflict` (port or name taken), `EngineUnreachable`. */
+export async function ensureControlDatabase(options: ControlDatabaseOptions): Promise<void> {
+  const { engine, signal } = options
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(makeTimeoutMs)])
+  const blueprint = await blueprintOf(options)
+  const seen = await engine.findContainer(blueprint.name, limit)
+  if (seen !== null && seen.labels[label.spec] === blueprint.specHash) {
+    await engine.putFiles(seen.id, blueprint.mounts, blueprint.files, limit)
+    if (seen.state === 'running') await engine.killContainer(seen.id, 'SIGHUP', limit)
+    else await engine.startContainer(seen.id, limit)
+    return
+  }
+  if (seen !== null) await replace(engine, seen.id, limit)
+  await make(engine, blueprint, !(await wasInitialised(options.config)), limit)
+}
+
+async function replace(engine: EngineClient, id: string, signal: AbortSignal): Promise<void> {
+  await engine.stopContainer(id, 60, signal)
+  await engine.removeContainer(id, { force: false }, signal)
+}
+
+/** A volume that is already there is kept with what it holds; one may be initialised until the database was up once. */
+async function make(engine: EngineClient, blueprint: Blueprint, mayInitialise: boolean, signal: AbortSignal): Promise<void> {
+  const [data, conf] = blueprint.mounts
+  if (data === undefined || conf === undefined) throw new HoldfastError('Internal', 'the control database has no volumes')
+  const labels = { ...blueprint.labels, [label.kind]: 'volume' }
+  await Promise.all([data, conf].map(({ volume }) => engine.createVolume({ name: volume, labels }, signal)))
+  const { id } = await engine.createContainer(blueprint, signal)
+  const files = mayInitialise ? [...blueprint.files, initialiseFile(instanceId)] : blueprint.files
+  await engine.putFiles(id, blueprint.mounts, files, signal)
+  await engine.startContainer(id, signal)
+}
+
+async function blueprintOf({ config, image, first, now }: ControlDatabaseOptions): Promise<Blueprint> {
+  const { container, port, serverName } = embeddedPlaces(config).controlDatabase
+  const server = await issueFor(first.authority, first.id, { commonName: serverName, names: [serverName], usage: 'server' }, certificateLifetimeMs, now)
+  const { files, configHash, restartHash } = renderMember({
+    installation: config.installation, instanceId, endpointIds: [], sizes, trustBundlePem: first.authority.certPem, server,
+  })
+  const spec = {
+    name: container,
+    hostId: 'local',
+    image,
+    command: ['standalone'],
+    mounts: [{ volume: `${container}-data`, path: '/data' }, { volume: `${container}-conf`, path: '/conf' }],
+    network: { name: 'bridge', aliases: [] },
+    ports: [{ containerPort: 5432, address: '127.0.0.1', hostPort: port }],
+    extraHosts: [],
+    limits: { memoryBytes: sizes.memoryBytes, cpus: sizes.cpus, pids: 256, shmBytes: 64 * mib },
+    restart: 'unless-stopped',
+  } as const
+  const specHash = createHash('sha256').update(JSON.stringify([spec, restartHash])).digest('hex').slice(0, 16)
+  const labels = { [label.installation]: config.installation, [label.kind]: 'controlDatabase', [label.spec]: specHash }
+  return { ...spec, labels, files, specHash, configHash }
+}

@@ -1,0 +1,186 @@
+/** Containers of one engine. "Already so" is success everywhere; what is not ours is never touched. */
+import type { Blueprint, MountedVolume, RenderedFile } from '../../domain/blueprint.ts'
+import { HoldfastError } from '../../domain/errors.ts'
+import { label } from '../../domain/names.ts'
+import { archivesFor } from './archive.ts'
+import { containerBody } from './containerBody.ts'
+import { readFrames, type Output } from './multiplexed.ts'
+import {
+  containerListSchema, containerSchema, execSchema, exitSchema, idSchema, type ContainerDetails, type ContainerListed,
+} from './replies.ts'
+import { refusalOf, type Transport } from './transport.ts'
+
+export interface ExecResult extends Output {
+  readonly exitCode: number
+}
+
+export interface ContainerClient {
+  listContainers(labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ContainerListed[]>
+  /** By id or name; null when there is none. */
+  findContainer(idOrName: string, signal: AbortSignal): Promise<ContainerDetails | null>
+  /** As `findContainer`, but none is the error `NotFound`. */
+  inspectContainer(idOrName: string, signal: AbortSignal): Promise<ContainerDetails>
+  /**
+   * Creates, does not start. Another container of the same name and installation is returned as it is (`existed`): compare its labels.
+   * Errors: `ResourceConflict` when the name belongs to somebody else; `NotFound` when the image or network is missing.
+   */
+  createContainer(blueprint: Blueprint, signal: AbortSignal): Promise<{ readonly id: string; readonly existed: boolean }>
+  /** Files as user and group 5432, parent directories made, one archive a volume. Nothing is deleted. */
+  putFiles(containerId: string, mounts: readonly MountedVolume[], files: readonly RenderedFile[], signal: AbortSignal): Promise<void>
+  /** Errors: `ResourceConflict` when a published port is taken. */
+  startContainer(containerId: string, signal: AbortSignal): Promise<void>
+  /**
+   * Sends the stop signal; the engine kills after `timeoutSeconds`. Returns when it has ended, or after `waitMs`:
+   * the engine goes on without us. Nothing to stop is success.
+   */
+  stopContainer(containerId: string, timeoutSeconds: number, signal: AbortSignal, waitMs?: number): Promise<void>
+  /** False when it does not run. */
+  killContainer(containerId: string, signalName: string, signal: AbortSignal): Promise<boolean>
+  /** Volumes stay. Without `force`, a running container is the error `Conflict`. */
+  removeContainer(containerId: string, options: { readonly force: boolean }, signal: AbortSignal): Promise<void>
+  logs(containerId: string, options: { readonly tail: number; readonly stderr?: boolean }, signal: AbortSignal): Promise<string>
+  /** Output beyond the limit is dropped. */
+  exec(containerId: string, argv: readonly string[], options: ExecOptions, signal: AbortSignal): Promise<ExecResult>
+  /** Waits until it does not run, at most `timeoutMs`; its exit code. */
+  waitExit(containerId: string, timeoutMs: number, signal: AbortSignal): Promise<number>
+}
+
+export interface ExecOptions {
+  readonly user?: string
+  readonly timeoutMs?: number
+  /** 1 MiB by default. */
+  readonly maxOutputBytes?: number
+}
+
+const maxOutputBytes = 1024 * 1024
+/** Beyond the time that the engine itself gives a container to stop. */
+const stopGraceMs = 15_000
+
+export function containerClient(transport: Transport, extraLabels: Readonly<Record<string, string>>): ContainerClient {
+  const at = (id: string, rest = ''): string => `/containers/${encodeURIComponent(id)}${rest}`
+
+  const inspectContainer: ContainerClient['inspectContainer'] = (id, signal) =>
+    transport.json({ method: 'GET', path: at(id, '/json') }, containerSchema, signal)
+
+  const findContainer: ContainerClient['findContainer'] = async (id, signal) => {
+    try {
+      return await inspectContainer(id, signal)
+    } catch (error) {
+      if (refusalOf(error)?.status === 404) return null
+      throw error
+    }
+  }
+
+  return {
+    inspectContainer,
+    findContainer,
+
+    listContainers: (labels, signal) =>
+      transport.json({ method: 'GET', path: '/containers/json', query: { all: true, filters: labelFilter(labels) } }, containerListSchema, signal),
+
+    createContainer: async (blueprint, signal) => {
+      const wanted = { ...blueprint, labels: { ...blueprint.labels, ...extraLabels } }
+      try {
+        const request = { method: 'POST', path: '/containers/create', query: { name: blueprint.name }, body: containerBody(wanted) } as const
+        return { id: await transport.json(request, idSchema, signal), existed: false }
+      } catch (error) {
+        if (refusalOf(error)?.status !== 409) throw error
+        const holder = await findContainer(blueprint.name, signal)
+        // Gone between the two calls: the next pass creates it.
+        if (holder === null) throw error
+        assertOurs('container', blueprint.name, wanted.labels, holder.labels)
+        return { id: holder.id, existed: true }
+      }
+    },
+
+    putFiles: async (id, mounts, files, signal) => {
+      const archives = await archivesFor(mounts, files)
+      await Promise.all(archives.map(({ path, tar }) =>
+        transport.send({ method: 'PUT', path: at(id, '/archive'), query: { path }, archive: tar }, signal)))
+    },
+
+    startContainer: async (id, signal) => {
+      const refusal = await transport.send({ method: 'POST', path: at(id, '/start'), timeoutMs: 60_000 }, signal, [500])
+      if (refusal === null) return
+      throw startRefused(transport.engine, id, refusal.reason)
+    },
+
+    stopContainer: async (id, timeoutSeconds, signal, waitMs) => {
+      const enough = waitMs === undefined ? null : AbortSignal.timeout(waitMs)
+      const request = { method: 'POST', path: at(id, '/stop'), query: { t: timeoutSeconds }, timeoutMs: timeoutSeconds * 1000 + stopGraceMs } as const
+      try {
+        await transport.send(request, enough === null ? signal : AbortSignal.any([signal, enough]), [404])
+      } catch (error) {
+        signal.throwIfAborted()
+        if (enough?.aborted !== true) throw error
+      }
+    },
+
+    killContainer: async (id, signalName, signal) =>
+      (await transport.send({ method: 'POST', path: at(id, '/kill'), query: { signal: signalName } }, signal, [404, 409])) === null,
+
+    removeContainer: async (id, { force }, signal) => {
+      const refusal = await transport.send({ method: 'DELETE', path: at(id), query: { force, v: false }, timeoutMs: 60_000 }, signal, [404, 409])
+      if (refusal?.status !== 409) return
+      // 409 is either a removal that is under way, which is what we want, or a container that runs.
+      const seen = await findContainer(id, signal)
+      if (seen === null || seen.state === 'removing' || seen.state === 'dead') return
+      throw new HoldfastError('Conflict', `The container ${seen.name} cannot be removed: ${refusal.reason}`, { facts: { containerId: id } })
+    },
+
+    logs: async (id, { tail, stderr = true }, signal) => {
+      const body = await transport.stream({ method: 'GET', path: at(id, '/logs'), query: { stdout: true, stderr, tail } }, signal)
+      const output = await readFrames(body, maxOutputBytes)
+      return output.stdout + output.stderr
+    },
+
+    exec: (id, argv, options, signal) => execIn(transport, at(id, '/exec'), argv, options, signal),
+
+    waitExit: (id, timeoutMs, signal) =>
+      transport.json({ method: 'POST', path: at(id, '/wait'), query: { condition: 'not-running' }, timeoutMs }, exitSchema, signal),
+  }
+}
+
+const defaultExecTimeoutMs = 60_000
+
+async function execIn(transport: Transport, path: string, argv: readonly string[], options: ExecOptions, caller: AbortSignal): Promise<ExecResult> {
+  const timeoutMs = options.timeoutMs ?? defaultExecTimeoutMs
+  const signal = AbortSignal.any([caller, AbortSignal.timeout(timeoutMs)])
+  try {
+    const body = { AttachStdout: true, AttachStderr: true, Tty: false, Cmd: argv, ...(options.user === undefined ? {} : { User: options.user }) }
+    const id = await transport.json({ method: 'POST', path, body }, idSchema, signal)
+    const stream = await transport.stream({ method: 'POST', path: `/exec/${id}/start`, body: { Detach: false, Tty: false } }, signal)
+    const output = await readFrames(stream, options.maxOutputBytes ?? maxOutputBytes)
+    const { ExitCode } = await transport.json({ method: 'GET', path: `/exec/${id}/json` }, execSchema, signal)
+    return { ...output, exitCode: ExitCode ?? -1 }
+  } catch (error) {
+    caller.throwIfAborted()
+    if (!signal.aborted) throw error
+    throw new HoldfastError('TimedOut', `The command ${argv[0] ?? ''} did not end within ${timeoutMs} ms`, { cause: error })
+  }
+}
+
+export function labelFilter(labels: Readonly<Record<string, string>>): { readonly label: readonly string[] } {
+  return { label: Object.entries(labels).map(([name, value]) => `${name}=${value}`) }
+}
+
+/** A name is ours when it carries our installation's label; anything else is left alone and reported. */
+export function assertOurs(kind: string, name: string, wanted: Readonly<Record<string, string>>, found: Readonly<Record<string, string>>): void {
+  const installation = wanted[label.installation]
+  if (installation !== undefined && found[label.installation] === installation) return
+  throw new HoldfastError('ResourceConflict', `The ${kind} ${name} exists, but does not belong to this installation`, {
+    next: `Remove or rename the ${kind} ${name}, or choose another installation name`,
+    facts: { kind, name },
+  })
+}
+
+/** The engine has no status of its own for a taken port; these are its words, and those of the kernel behind it. */
+const portTaken = /port is already allocated|address already in use|cannot assign requested address/i
+
+function startRefused(engine: string, id: string, reason: string): HoldfastError {
+  if (!portTaken.test(reason)) return new HoldfastError('Internal', `The engine ${engine} could not start the container ${id}: ${reason}`, { facts: { engine, reason } })
+  return new HoldfastError('ResourceConflict', `A port of the container ${id} is taken on its host: ${reason}`, {
+    next: 'Stop what holds the port; the container is started as soon as it is free',
+    facts: { engine, reason },
+  })
+}

@@ -1,0 +1,245 @@
+/**
+ * Connections to a member's PostgreSQL: TLS with the server's name verified and our own certificate shown,
+ * a limit on every wait, rows parsed. No pool and no policy: who keeps a connection and for how long is decided elsewhere.
+ */
+import { checkServerIdentity } from 'node:tls'
+import pg from 'pg'
+import { z } from 'zod'
+import { HoldfastError } from '../domain/errors.ts'
+import { lsnSchema } from '../domain/lsn.ts'
+import type { PostgresSeen } from '../domain/observed.ts'
+import type { Secret } from '../domain/secret.ts'
+import { codeOf, unreachable } from './unreachable.ts'
+
+export interface PostgresAddress {
+  readonly host: string
+  readonly port: number
+  /** The name that the server's certificate has to carry, whatever `host` is. */
+  readonly serverName: string
+  readonly user: string
+  readonly database: string
+  /** PEM of every authority that is trusted. */
+  readonly ca: string
+  readonly cert: string
+  readonly key: Secret
+  readonly applicationName: string
+  readonly connectTimeoutMs: number
+  /** Bounds each statement on the server's side, and a little later on ours. */
+  readonly statementTimeoutMs?: number
+}
+
+export interface PostgresConnection {
+  /** Runs one statement and parses its rows. A name makes it a prepared statement of this connection. */
+  query<T>(statement: Statement<T>, parameters?: readonly unknown[], signal?: AbortSignal): Promise<T[]>
+  /** Runs one or, without parameters, several statements for their effect. */
+  execute(text: string, parameters?: readonly unknown[], signal?: AbortSignal): Promise<void>
+  /** False once the connection is broken or closed: it never comes back. */
+  readonly usable: boolean
+  /** Says goodbye and lets go; never throws. */
+  close(): void
+}
+
+export interface Statement<T> {
+  readonly text: string
+  readonly row: z.ZodType<T>
+  readonly name?: string
+}
+
+/** Long enough for what we ask of a member; what needs longer says so. */
+const defaultStatementTimeoutMs = 5_000
+/** How much later than the server we give up ourselves: its own answer says more than our silence. */
+const answerGraceMs = 500
+
+/** Errors: `MemberUnreachable`. An aborted signal or an exceeded limit breaks the connection off. */
+export async function connectPostgres(address: PostgresAddress, signal?: AbortSignal): Promise<PostgresConnection> {
+  const client = new pg.Client(clientConfig(address))
+  const connection = new Connection(client, address)
+  const limit = AbortSignal.timeout(address.connectTimeoutMs)
+  await connection.guarded(signal === undefined ? limit : AbortSignal.any([signal, limit]), () => client.connect())
+  return connection
+}
+
+/** What PostgreSQL says of itself, in one round trip. The connection has to be a superuser's, to the database `postgres`. */
+export async function readPostgres(connection: PostgresConnection, signal?: AbortSignal): Promise<PostgresSeen> {
+  const [row] = await connection.query(selfReport, [], signal)
+  if (row === undefined) throw new HoldfastError('Internal', 'PostgreSQL answered a query for one row with none')
+  return row.report
+}
+
+const storageSchema = z.string().nullable().transform(parseStorage)
+
+const reportSchema = z
+  .object({
+    inRecovery: z.boolean(),
+    systemIdentifier: z.string(),
+    timeline: z.number(),
+    lsn: lsnSchema,
+    configHash: z.string(),
+    slots: z.array(z.object({ name: z.string(), active: z.boolean(), walStatus: z.string(), retainedBytes: z.number() })),
+    databases: z.array(z.string()),
+    roles: z.array(z.object({ name: z.string(), verifier: z.string().nullable(), canLogin: z.boolean(), sessions: z.number() })),
+    storage: storageSchema,
+    databaseBytes: z.number(),
+    defaultReadOnly: z.boolean(),
+    preparedVersion: z.string().nullable(),
+  })
+  .transform((report): PostgresSeen => report)
+
+/**
+ * One row, one JSON value. Notes on what is not obvious in it:
+ * the timeline of a primary is in the name of the file it writes, because the control file has the last checkpoint's only;
+ * `wal_status` is null as long as a slot has never been used, which is no reason for an alarm;
+ * `/data/storage` is written by the member's own service and may not be there yet.
+ */
+const selfReport: Statement<{ report: PostgresSeen }> = {
+  name: 'holdfast_self_report',
+  row: z.object({ report: reportSchema }),
+  text: `
+    with here as (
+      select recovering,
+             case when recovering
+                  then coalesce(pg_last_wal_replay_lsn(), pg_last_wal_receive_lsn(), '0/0')
+                  else pg_current_wal_lsn() end as lsn
+      from pg_is_in_recovery() as recovering
+    ), sessions as (
+      select usesysid, count(*) as open from pg_stat_activity where usesysid is not null group by usesysid
+    )
+    select json_build_object(
+      'inRecovery', recovering,
+      'systemIdentifier', (select system_identifier::text from pg_control_system()),
+      'timeline', case when recovering
+                       then (select greatest(c.timeline_id, r.min_recovery_end_timeline)
+                             from pg_control_checkpoint() c, pg_control_recovery() r)
+                       else ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::integer end,
+      'lsn', lsn::text,
+      'configHash', coalesce(current_setting('holdfast.config_hash', true), ''),
+      'slots', (select coalesce(json_agg(json_build_object(
+                  'name', slot_name, 'active', active, 'walStatus', coalesce(wal_status, 'unused'),
+                  'retainedBytes', greatest(0, coalesce(pg_wal_lsn_diff(lsn, restart_lsn), 0))) order by slot_name), '[]')
+                from pg_replication_slots),
+      'databases', (select coalesce(json_agg(datname order by datname), '[]') from pg_database where not datistemplate),
+      'roles', (select coalesce(json_agg(json_build_object(
+                  'name', rolname, 'verifier', rolpassword, 'canLogin', rolcanlogin, 'sessions', coalesce(open, 0))
+                  order by rolname), '[]')
+                from pg_authid left join sessions on usesysid = pg_authid.oid where rolname !~ '^pg_'),
+      'storage', pg_read_file('/data/storage', 0, 200, true),
+      'databaseBytes', (select coalesce(sum(pg_database_size(oid)), 0) from pg_database where not datistemplate),
+      'defaultReadOnly', current_setting('default_transaction_read_only')::boolean,
+      'preparedVersion', (select shobj_description(oid, 'pg_database') from pg_database where datname = 'postgres')
+    ) as report
+    from here`,
+}
+
+/** `total used available`, in bytes. What only root may use counts as used: PostgreSQL cannot have it. */
+function parseStorage(line: string | null): PostgresSeen['storage'] {
+  const numbers = /^(\d+) (\d+) (\d+)\s*$/.exec(line ?? '')
+  if (numbers === null) return null
+  const totalBytes = Number(numbers[1])
+  return { totalBytes, usedBytes: Math.max(Number(numbers[2]), totalBytes - Number(numbers[3])) }
+}
+
+function clientConfig(address: PostgresAddress): pg.ClientConfig {
+  return {
+    host: address.host,
+    port: address.port,
+    user: address.user,
+    database: address.database,
+    application_name: address.applicationName,
+    // Nothing but our certificate: not even what PGPASSWORD or a pgpass file would offer.
+    password: () => Promise.reject(new Error('it asked for a password although our certificate should do')),
+    ssl: {
+      ca: address.ca,
+      cert: address.cert,
+      key: address.key.reveal(),
+      rejectUnauthorized: true,
+      minVersion: 'TLSv1.2',
+      servername: address.serverName,
+      // pg replaces `servername` by `host` when that is a name; the check must not follow it.
+      checkServerIdentity: (_host, certificate) => checkServerIdentity(address.serverName, certificate),
+    },
+    keepAlive: true,
+    statement_timeout: address.statementTimeoutMs ?? defaultStatementTimeoutMs,
+    // We connect as a superuser to databases in which customers make functions: none of them may be found by name.
+    options: '-c search_path=pg_catalog',
+  }
+}
+
+class Connection implements PostgresConnection {
+  readonly #client: pg.Client
+  readonly #address: PostgresAddress
+  #broken = false
+
+  constructor(client: pg.Client, address: PostgresAddress) {
+    this.#client = client
+    this.#address = address
+    // Without a listener an idle connection that breaks would end the process.
+    client.on('error', () => { this.#broken = true })
+    client.on('end', () => { this.#broken = true })
+  }
+
+  get usable(): boolean {
+    return !this.#broken
+  }
+
+  async query<T>(statement: Statement<T>, parameters: readonly unknown[] = [], signal?: AbortSignal): Promise<T[]> {
+    const { text, name } = statement
+    const config = { text, values: [...parameters], ...(name === undefined ? {} : { name }) }
+    const result = await this.guarded(this.#limit(signal), () => this.#client.query<Record<string, unknown>>(config))
+    return result.rows.map((row) => statement.row.parse(row))
+  }
+
+  async execute(text: string, parameters: readonly unknown[] = [], signal?: AbortSignal): Promise<void> {
+    await this.guarded(this.#limit(signal), () => this.#client.query(text, parameters.length === 0 ? undefined : [...parameters]))
+  }
+
+  close(): void {
+    if (this.#broken) return
+    this.#broken = true
+    const cut = setTimeout(() => this.#client.connection.stream.destroy(), closeTimeoutMs)
+    this.#client.end().catch(() => undefined).finally(() => { clearTimeout(cut) })
+  }
+
+  /** Does one piece of work under a signal. pg cannot take a request back, so an abort costs the connection. */
+  async guarded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const breakOff = (): void => {
+      this.#broken = true
+      this.#client.connection.stream.destroy(new Error('given up', { cause: signal.reason }))
+    }
+    if (signal.aborted) throw this.#unreachable(signal.reason)
+    signal.addEventListener('abort', breakOff, { once: true })
+    try {
+      return await work()
+    } catch (error) {
+      if (signal.aborted) throw this.#unreachable(signal.reason)
+      throw this.#explained(error)
+    } finally {
+      signal.removeEventListener('abort', breakOff)
+    }
+  }
+
+  #limit(signal: AbortSignal | undefined): AbortSignal {
+    const limit = AbortSignal.timeout((this.#address.statementTimeoutMs ?? defaultStatementTimeoutMs) + answerGraceMs)
+    return signal === undefined ? limit : AbortSignal.any([signal, limit])
+  }
+
+  #explained(error: unknown): HoldfastError {
+    const code = codeOf(error)
+    // A statement that PostgreSQL refused leaves the connection whole: everything outside these classes.
+    const refused = error instanceof pg.DatabaseError && !/^(08|28|53|57P|3D)/.test(code ?? '')
+    if (!refused) return this.#unreachable(error)
+    return new HoldfastError('Internal', `PostgreSQL refused a statement (${code ?? 'no SQLSTATE'}): ${error.message}`, {
+      cause: error,
+      facts: { sqlState: code ?? null },
+    })
+  }
+
+  #unreachable(error: unknown): HoldfastError {
+    this.#broken = true
+    this.#client.connection.stream.destroy()
+    const { host, port } = this.#address
+    return unreachable(`PostgreSQL on ${host}:${port}`, error, { host, port })
+  }
+}
+
+/** A server that does not say goodbye within this is cut off. */
+const closeTimeoutMs = 1_000

@@ -1,0 +1,123 @@
+/**
+ * Actions change engines, databases and buckets; records change the control database. A pass decides on both,
+ * applies the actions, writes the records, and looks again. Each may be repeated without harm.
+ */
+import type { Blueprint } from './blueprint.ts'
+import type { ConditionClaim } from './conditions.ts'
+import type { BackupState, CertificatePurpose, Finalizer } from './desired.ts'
+
+/** What a job container is to do; rendering knows how. */
+export type JobOrder =
+  | { readonly job: 'backup'; readonly jobId: string; readonly instanceId: string; readonly kind: 'full' | 'incremental' }
+  | { readonly job: 'verify'; readonly jobId: string; readonly instanceId: string; readonly label: string }
+  | {
+      readonly job: 'restore'
+      readonly jobId: string
+      readonly instanceId: string
+      readonly source: RestoreSource
+    }
+
+export interface RestoreSource {
+  readonly databaseId: string
+  readonly instanceId: string
+  readonly label: string
+  /** ISO time to recover to; null recovers to the end of the backup itself. */
+  readonly targetTime: string | null
+}
+
+export type Action =
+  | { readonly kind: 'createNetwork'; readonly hostId: string; readonly name: string; readonly subnet: string; readonly projectId: string }
+  | { readonly kind: 'removeNetwork'; readonly hostId: string; readonly name: string }
+  | { readonly kind: 'createDataVolume'; readonly hostId: string; readonly memberId: string; readonly instanceId: string; readonly databaseId: string; readonly name: string; readonly bytes: number }
+  | { readonly kind: 'growDataVolume'; readonly hostId: string; readonly memberId: string; readonly name: string; readonly bytes: number }
+  | { readonly kind: 'createContainer'; readonly blueprint: Blueprint }
+  | { readonly kind: 'startContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
+  | { readonly kind: 'stopContainer'; readonly hostId: string; readonly containerId: string; readonly name: string; readonly timeoutSeconds: number }
+  | { readonly kind: 'removeContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
+  | { readonly kind: 'installFiles'; readonly blueprint: Blueprint; readonly containerId: string }
+  | { readonly kind: 'prepareDatabase'; readonly memberId: string }
+  | { readonly kind: 'setReadOnly'; readonly memberId: string; readonly readOnly: boolean }
+  | { readonly kind: 'dropSlot'; readonly memberId: string; readonly slot: string }
+  | { readonly kind: 'startJob'; readonly order: JobOrder }
+  | { readonly kind: 'removeVolume'; readonly hostId: string; readonly name: string; readonly isData: boolean }
+  | { readonly kind: 'readBackBackup'; readonly backupId: string; readonly instanceId: string; readonly label: string }
+  | { readonly kind: 'expireBackups'; readonly instanceId: string }
+  /** Empties the repositories; when the store is seen empty it answers with the record `finalizerDone backups`. */
+  | { readonly kind: 'purgeRepositories'; readonly instanceIds: readonly string[] }
+
+export type ActionKind = Action['kind']
+
+/** Stops, restarts or replaces something that serves: at most one of these a pass. */
+export function isDisruptive(action: Action): boolean {
+  switch (action.kind) {
+    case 'stopContainer':
+    case 'removeContainer':
+    case 'removeNetwork':
+    case 'removeVolume':
+    case 'purgeRepositories':
+      return true
+    case 'createNetwork':
+    case 'createDataVolume':
+    case 'growDataVolume':
+    case 'createContainer':
+    case 'startContainer':
+    case 'installFiles':
+    case 'prepareDatabase':
+    case 'setReadOnly':
+    case 'dropSlot':
+    case 'startJob':
+    case 'readBackBackup':
+    case 'expireBackups':
+      return false
+  }
+}
+
+export interface EventNote {
+  readonly severity: 'info' | 'warning' | 'error'
+  /** CamelCase, stable. */
+  readonly reason: string
+  readonly message: string
+  readonly facts?: Readonly<Record<string, unknown>>
+}
+
+export type StoreRecord =
+  | { readonly kind: 'issueCertificate'; readonly purpose: CertificatePurpose; readonly ownerId: string; readonly commonName: string; readonly names: readonly string[]; readonly usage: 'server' | 'client' | 'both' }
+  | { readonly kind: 'instanceInitialised'; readonly instanceId: string; readonly systemIdentifier: string }
+  | { readonly kind: 'instanceRole'; readonly instanceId: string; readonly role: 'serving' | 'restoring' | 'retired' }
+  | { readonly kind: 'requestBackup'; readonly instanceId: string; readonly backup: 'full' | 'incremental'; readonly trigger: 'initial' | 'scheduled' | 'final' }
+  | { readonly kind: 'backupState'; readonly backupId: string; readonly state: BackupState; readonly facts?: BackupFacts }
+  /** The data volume of a member was made, or grown, to this size. */
+  | { readonly kind: 'volumeSized'; readonly memberId: string; readonly bytes: number }
+  /** Names that this database's certificates carry beside its endpoint's own. */
+  | { readonly kind: 'extraCertificateNames'; readonly names: readonly string[] }
+  /** The two databases exchange their endpoints, in one transaction; both are woken. */
+  | { readonly kind: 'swapEndpoints'; readonly withDatabaseId: string }
+  | { readonly kind: 'credentialEnded'; readonly credentialId: string }
+  | { readonly kind: 'credentialSeen'; readonly credentialId: string }
+  | { readonly kind: 'finalizerDone'; readonly finalizer: Finalizer }
+  | { readonly kind: 'event'; readonly note: EventNote }
+
+export interface BackupFacts {
+  readonly label?: string
+  readonly startLsn?: string
+  readonly stopLsn?: string
+  readonly databaseBytes?: number
+  readonly repositoryBytes?: number
+  readonly objectCount?: number
+  readonly failure?: { readonly code: string; readonly message: string }
+  /** Begin once more under a new job name. */
+  readonly nextAttempt?: boolean
+}
+
+/** What a pass decided. */
+export interface Plan {
+  readonly actions: readonly Action[]
+  readonly records: readonly StoreRecord[]
+  readonly conditions: readonly ConditionClaim[]
+  /** Nothing is left to do for this generation. */
+  readonly settled: boolean
+  /** Look again then, in milliseconds; null: at the next resync. */
+  readonly requeueAfterMs: number | null
+  /** What is waited for, one sentence each. */
+  readonly waitingFor: readonly string[]
+}

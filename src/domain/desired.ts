@@ -1,0 +1,176 @@
+/**
+ * What was asked for, as the control database holds it: everything a pass needs about one database,
+ * loaded in one go. Plain data; secrets are opened and wrapped.
+ */
+import type { Condition } from './conditions.ts'
+import type { Secret } from './secret.ts'
+import type { TierName } from './tiers.ts'
+
+export interface Host {
+  readonly id: string
+  readonly name: string
+  /** Where its engine answers: `unix:///…` or `tcp://host:port`. */
+  readonly engine: string
+  /** Reached by controllers, containers and other hosts; internal ports are published on it. */
+  readonly privateAddress: string
+  readonly publicAddress: string
+  readonly state: 'active' | 'draining' | 'lost'
+}
+
+export interface KeyPair {
+  readonly certificatePem: string
+  readonly keyPem: Secret
+  readonly commonName: string
+  /** DNS names and addresses it speaks for, sorted. */
+  readonly names: readonly string[]
+  readonly notBefore: Date
+  readonly notAfter: Date
+  readonly authorityId: string
+}
+
+export type CertificatePurpose = 'member' | 'agent' | 'endpointServer' | 'endpointClient'
+
+export interface Member {
+  readonly id: string
+  readonly instanceId: string
+  readonly hostId: string
+  readonly ordinal: number
+  readonly ports: { readonly postgres: number; readonly backup: number }
+  /** Size of its data volume as it was last made or grown; null before it was made. */
+  readonly volumeBytes: number | null
+}
+
+export type InstanceRole = 'serving' | 'restoring' | 'rollbackTarget' | 'retired'
+
+export interface Instance {
+  readonly id: string
+  readonly kind: 'standalone' | 'cluster'
+  readonly role: InstanceRole
+  readonly initialisedAt: Date | null
+  readonly systemIdentifier: string | null
+  readonly repository: { readonly path: string; readonly cipher: Secret }
+  readonly members: readonly Member[]
+}
+
+export interface Proxy {
+  readonly slot: number
+  readonly hostId: string
+  readonly ports: { readonly rw: number; readonly ro: number; readonly pooled: number; readonly runtime: number }
+}
+
+export interface Endpoint {
+  readonly id: string
+  readonly hostName: string
+  readonly proxies: readonly Proxy[]
+}
+
+export interface Credential {
+  readonly id: string
+  readonly roleName: string
+  readonly password: Secret
+  readonly verifier: Secret
+  readonly createdAt: Date
+  /** The end of the overlap after a rotation; null while current. */
+  readonly endsAt: Date | null
+  readonly endedAt: Date | null
+}
+
+export type BackupState = 'requested' | 'running' | 'verifying' | 'verified' | 'failed' | 'expired'
+
+export interface Backup {
+  readonly id: string
+  readonly databaseId: string
+  readonly instanceId: string
+  readonly kind: 'full' | 'incremental'
+  readonly trigger: 'initial' | 'scheduled' | 'manual' | 'final'
+  readonly state: BackupState
+  readonly attempt: number
+  readonly label: string | null
+  readonly requestedAt: Date
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+  readonly verifiedAt: Date | null
+  readonly stopLsn: string | null
+  readonly databaseBytes: number | null
+  readonly repositoryBytes: number | null
+  readonly objectCount: number | null
+  readonly failure: { readonly code: string; readonly message: string } | null
+}
+
+export type OperationKind = 'restore' | 'takeOverEndpoint'
+
+export interface Operation {
+  readonly id: string
+  readonly kind: OperationKind
+  readonly machineVersion: number
+  readonly phase: string
+  readonly input: unknown
+  readonly notes: unknown
+  readonly createdAt: Date
+  readonly phaseEnteredAt: Date
+  readonly progressedAt: Date
+  readonly progress: unknown
+}
+
+/** In the order in which they are worked off. */
+export const finalizers = ['finalBackup', 'containers', 'volumes', 'backups'] as const
+export type Finalizer = (typeof finalizers)[number]
+
+export interface Database {
+  readonly id: string
+  readonly name: string
+  readonly databaseName: string
+  readonly tier: TierName
+  readonly topology: 'standalone' | 'ha'
+  readonly storageBytes: number
+  readonly allowList: readonly string[]
+  readonly paused: boolean
+  readonly images: { readonly postgres: string; readonly haproxy: string }
+  readonly extraCertificateNames: readonly string[]
+  readonly generation: number
+  readonly observedGeneration: number
+  readonly conditions: readonly Condition[]
+  readonly createdAt: Date
+  readonly deletionRequestedAt: Date | null
+  readonly finalBackup: boolean
+  readonly backupsKeptUntil: Date | null
+  readonly finalizers: readonly Finalizer[]
+  readonly removedAt: Date | null
+}
+
+export interface Desired {
+  readonly database: Database
+  readonly team: { readonly id: string; readonly name: string }
+  readonly project: { readonly id: string; readonly name: string }
+  readonly hosts: readonly Host[]
+  /** The project's networks on the hosts that this database uses. */
+  readonly networks: readonly { readonly hostId: string; readonly subnet: string }[]
+  /** The project's networks go with its last database. */
+  readonly lastOfProject: boolean
+  readonly instances: readonly Instance[]
+  readonly endpoint: Endpoint | null
+  readonly credentials: readonly Credential[]
+  readonly certificates: ReadonlyMap<string, KeyPair>
+  /** Concatenated PEM of every authority that is trusted now. */
+  readonly trustBundlePem: string
+  readonly activeAuthorityId: string
+  /** Newest first: of each instance all open ones and those that schedule and retention need. */
+  readonly backups: readonly Backup[]
+  readonly operation: Operation | null
+  /** While an endpoint is being taken over: the endpoint of the database it is taken from. */
+  readonly peerEndpoint: { readonly databaseId: string; readonly endpoint: Endpoint } | null
+}
+
+export function certificateKey(purpose: CertificatePurpose, ownerId: string): string {
+  return `${purpose}/${ownerId}`
+}
+
+export function servingInstance(desired: Desired): Instance | undefined {
+  return desired.instances.find((instance) => instance.role === 'serving')
+}
+
+export function hostOf(desired: Desired, hostId: string): Host {
+  const host = desired.hosts.find((candidate) => candidate.id === hostId)
+  if (host === undefined) throw new Error(`host ${hostId} is not among the hosts of database ${desired.database.id}`)
+  return host
+}

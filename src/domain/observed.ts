@@ -1,0 +1,115 @@
+/** What the world was seen to be, in one pass, for one database. Every part is known or unknown on its own. */
+import type { Lsn } from './lsn.ts'
+import type { Sighting } from './sighting.ts'
+
+export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead'
+
+export interface ContainerSeen {
+  readonly id: string
+  readonly name: string
+  readonly state: ContainerState
+  readonly labels: Readonly<Record<string, string>>
+  /** When this state began, as far as the engine's events or list told. */
+  readonly since: Date
+  /** Of the last exit, where the inventory heard it; null otherwise. */
+  readonly exitCode: number | null
+}
+
+export interface VolumeSeen {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+}
+
+export interface NetworkSeen {
+  readonly id: string
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** What one engine holds for one database: its containers, volumes, and the project's network. */
+export interface EngineSeen {
+  readonly containers: readonly ContainerSeen[]
+  readonly volumes: readonly VolumeSeen[]
+  readonly networks: readonly NetworkSeen[]
+}
+
+export interface SlotSeen {
+  readonly name: string
+  readonly active: boolean
+  /** PostgreSQL's `wal_status`; `lost` means that WAL the consumer needs is gone. */
+  readonly walStatus: string
+  /** WAL held back by it, in bytes. */
+  readonly retainedBytes: number
+}
+
+export interface RoleSeen {
+  readonly name: string
+  /** SCRAM verifier as stored; compared, never shown. */
+  readonly verifier: string | null
+  readonly canLogin: boolean
+  readonly sessions: number
+}
+
+/** What a member's PostgreSQL said of itself. */
+export interface PostgresSeen {
+  readonly inRecovery: boolean
+  readonly systemIdentifier: string
+  readonly timeline: number
+  readonly lsn: Lsn
+  /** Hash of the configuration files it has loaded: the setting `holdfast.config_hash`. */
+  readonly configHash: string
+  readonly slots: readonly SlotSeen[]
+  readonly databases: readonly string[]
+  readonly roles: readonly RoleSeen[]
+  /** Bytes of the data volume, null while the member has not measured them. */
+  readonly storage: { readonly totalBytes: number; readonly usedBytes: number } | null
+  readonly databaseBytes: number
+  readonly defaultReadOnly: boolean
+  /** Version of the roles and functions that we keep inside: see render/sql. */
+  readonly preparedVersion: string | null
+}
+
+/** What the WAL archive in the store holds, as the store itself lists it. */
+export interface ArchiveSeen {
+  /** Newest WAL file there, or null when the archive is empty. */
+  readonly newestWalFile: string | null
+  readonly newestAt: Date | null
+}
+
+export interface ProxySeen {
+  /** Hash of the configuration that the running proxy has loaded. */
+  readonly configHash: string
+}
+
+/** Result line of a job that has ended, and its last progress line while it runs. */
+export interface JobSeen {
+  readonly container: ContainerSeen
+  readonly progress: JobProgress | null
+  readonly result: JobResult | null
+}
+
+export interface JobProgress {
+  readonly step: string
+  readonly percent?: number | undefined
+  readonly bytes?: number | undefined
+  readonly totalBytes?: number | undefined
+}
+
+export type JobResult =
+  | { readonly ok: true; readonly facts: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly code: string; readonly message: string }
+
+export interface Observed {
+  /** By host id. */
+  readonly engines: ReadonlyMap<string, Sighting<EngineSeen>>
+  /** By member id; only of members whose container runs. */
+  readonly postgres: ReadonlyMap<string, Sighting<PostgresSeen>>
+  /** By `<endpointId>/<slot>`; only of proxies whose container runs. */
+  readonly proxies: ReadonlyMap<string, Sighting<ProxySeen>>
+  /** By instance id. */
+  readonly archives: ReadonlyMap<string, Sighting<ArchiveSeen>>
+  /** By job id. */
+  readonly jobs: ReadonlyMap<string, Sighting<JobSeen>>
+  /** Free image of the object store: whether it answered when last asked. */
+  readonly objectStore: Sighting<true>
+}

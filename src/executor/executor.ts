@@ -1,0 +1,100 @@
+/**
+ * Applies what a pass decided, one action at a time. Every action may run twice and may have been cut off half-way before.
+ * It decides nothing, and never says that something is so: the next observation does.
+ */
+import type { EngineClient } from '../clients/docker.ts'
+import type { Action, JobOrder } from '../domain/action.ts'
+import type { Desired } from '../domain/desired.ts'
+import { HoldfastError } from '../domain/errors.ts'
+import { label, resourceNames } from '../domain/names.ts'
+import type { ActionResult, Executor } from '../domain/ports.ts'
+import type { JobBlueprinter, RepositoryKeys } from '../render/blueprints.ts'
+import { expireBackups, purgeRepositories, readBackBackup, type Agent, type Repositories } from './backups.ts'
+import { createContainer, installFiles, removeContainer, stopContainer } from './containers.ts'
+import { disksOf } from './disks.ts'
+import { dropSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
+import { createDataVolume, growDataVolume, removeVolume, type VolumeTools } from './volumes.ts'
+
+export interface ExecutorOptions {
+  readonly installation: string
+  /** Throws `EngineUnreachable` for a host without a configured engine. */
+  readonly engines: (hostId: string) => EngineClient
+  /** `loop`: each data volume is a file system of its own size, made by the host's disks helper. */
+  readonly storageLimit: 'loop' | 'none'
+  readonly blueprinter: JobBlueprinter
+  /** Path and cipher of an instance's repository, of whichever database: a restore reads another one's. */
+  readonly repositoryOf: (instanceId: string, signal: AbortSignal) => Promise<RepositoryKeys>
+  readonly postgres: PostgresTools
+  readonly repositories: Repositories
+}
+
+export function createExecutor(options: ExecutorOptions): Executor {
+  return { apply: async (action, desired, signal) => (await perform(options, action, desired, signal)) ?? noRecords }
+}
+
+const noRecords: ActionResult = { records: [] }
+
+async function perform(options: ExecutorOptions, action: Action, desired: Desired, signal: AbortSignal): Promise<ActionResult | void> {
+  const { engines, installation, postgres, repositories } = options
+  switch (action.kind) {
+    case 'createNetwork':
+      return engines(action.hostId).createNetwork({ name: action.name, subnet: action.subnet, labels: networkLabels(installation, action.projectId) }, signal)
+    case 'removeNetwork':
+      return engines(action.hostId).removeNetwork(action.name, signal)
+    case 'createDataVolume':
+      return createDataVolume(volumeTools(options, action.hostId), action, desired, signal)
+    case 'growDataVolume':
+      return growDataVolume(volumeTools(options, action.hostId), action, signal)
+    case 'removeVolume':
+      return removeVolume(volumeTools(options, action.hostId), action, signal)
+    case 'createContainer':
+      return createContainer(engines(action.blueprint.hostId), action.blueprint, signal)
+    case 'startContainer':
+      return engines(action.hostId).startContainer(action.containerId, signal)
+    case 'stopContainer':
+      return stopContainer(engines(action.hostId), action.containerId, action.timeoutSeconds, signal)
+    case 'removeContainer':
+      return removeContainer(engines(action.hostId), action.containerId, installation, signal)
+    case 'installFiles':
+      return installFiles(engines(action.blueprint.hostId), action.blueprint, action.containerId, signal)
+    case 'startJob':
+      return startJob(options, action.order, desired, signal)
+    case 'prepareDatabase':
+      return prepareDatabase(postgres, action.memberId, desired, signal)
+    case 'setReadOnly':
+      return setReadOnly(postgres, action.memberId, action.readOnly, desired, signal)
+    case 'dropSlot':
+      return dropSlot(postgres, action.memberId, action.slot, desired, signal)
+    case 'readBackBackup':
+      return readBackBackup(repositories, action, desired, signal)
+    case 'expireBackups':
+      return expireBackups(repositories, agentOf(options, action.instanceId, desired), action, desired, signal)
+    case 'purgeRepositories':
+      return purgeRepositories(repositories, action, desired, signal)
+  }
+}
+
+/** A job that has been started under its name is the job, whatever became of it. */
+async function startJob({ engines, blueprinter, repositoryOf }: ExecutorOptions, order: JobOrder, desired: Desired, signal: AbortSignal): Promise<void> {
+  const source = order.job === 'restore' ? await repositoryOf(order.source.instanceId, signal) : null
+  const blueprint = blueprinter.jobBlueprint(desired, order, source)
+  if (blueprint === null) {
+    throw new HoldfastError('JobFailed', `The ${order.job} job ${order.jobId} cannot be made: its agent has no certificate yet`)
+  }
+  await createContainer(engines(blueprint.hostId), blueprint, signal)
+}
+
+function agentOf({ engines, installation }: ExecutorOptions, instanceId: string, desired: Desired): Agent {
+  const member = desired.instances.find((instance) => instance.id === instanceId)?.members[0]
+  if (member === undefined) throw new Error(`instance ${instanceId} has no member in database ${desired.database.id}`)
+  return { engine: engines(member.hostId), container: resourceNames(installation).agent(instanceId) }
+}
+
+function volumeTools({ engines, installation, storageLimit }: ExecutorOptions, hostId: string): VolumeTools {
+  const engine = engines(hostId)
+  return { engine, installation, disks: storageLimit === 'loop' ? disksOf(engine, installation) : null }
+}
+
+function networkLabels(installation: string, projectId: string): Readonly<Record<string, string>> {
+  return { [label.installation]: installation, [label.kind]: 'network', [label.project]: projectId }
+}

@@ -1,0 +1,83 @@
+/**
+ * The one place that wires everything: settings → ground → store → controller → API. Run as a program it is the
+ * controller's process.
+ */
+import { loadConfig, type Config } from './config.ts'
+import { describeError, isHoldfastError } from './domain/errors.ts'
+import { commonName } from './domain/names.ts'
+import type { Clock } from './domain/ports.ts'
+import { openApi } from './main/openApi.ts'
+import { openController } from './main/openController.ts'
+import { openStore, signingAuthority } from './main/openStore.ts'
+import { prepareGround } from './main/ground.ts'
+import { listenForWakes } from './main/wakes.ts'
+import { createIdentity } from './pki/identity.ts'
+import { createIssuer } from './pki/issuer.ts'
+import { createLogger, createMetrics, type Logger } from './telemetry.ts'
+
+export interface Service {
+  readonly apiUrl: string
+  /** Takes no more work, ends what is under way within its limits, closes everything. */
+  stop(): Promise<void>
+}
+
+const clock: Clock = { now: () => new Date() }
+/** Certificates live for days; in tests for seconds. */
+const renewalLookMs = 5_000
+
+export async function startService(config: Config, logger: Logger): Promise<Service> {
+  const ground = await prepareGround(config, logger)
+  const { pool, store, newClient } = await openStore(ground)
+  const issuer = createIssuer({ signing: () => signingAuthority(store), lifetimeMs: config.certificates.lifetimeMs, clock })
+  const identity = await createIdentity(issuer, { commonName: commonName.controller(config.installation), names: [], usage: 'client' })
+  const metrics = createMetrics()
+  const controller = await openController({ ground, store, issuer, identity, clock, logger, metrics })
+  const api = await openApi({ ground, store, issuer, loop: controller.loop, logger, metrics })
+  const stopping = new AbortController()
+  const listening = listenForWakes(newClient, controller.loop.ring, stopping.signal)
+  const renew = async (): Promise<void> => {
+    const { id } = await store.certificates.active()
+    await identity.renewIfDue(clock.now(), id)
+    await api.renewIfDue(clock.now(), id)
+  }
+  const renewal = setInterval(() => {
+    // tried again at the next look, long before the one that is held ends
+    renew().catch((err: unknown) => logger.warn({ err }, 'our own certificates could not be renewed'))
+  }, renewalLookMs)
+  logger.info({ apiUrl: api.url, holder: controller.holder, hosts: ground.hosts.map(({ host }) => host.name) }, 'the controller runs')
+  return {
+    apiUrl: api.url,
+    async stop() {
+      clearInterval(renewal)
+      stopping.abort()
+      await Promise.all([api.stop(), controller.stop(), listening])
+      await pool.end()
+    },
+  }
+}
+
+/** Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start, 3 the settings or the machine are unfit. */
+export async function runService(): Promise<number> {
+  let logger = createLogger({ level: 'info' })
+  try {
+    const config = loadConfig()
+    logger = createLogger({ level: config.logLevel, pretty: config.logPretty })
+    const told = toldToStop()
+    const service = await startService(config, logger)
+    await told
+    await service.stop()
+    logger.info('the controller stopped')
+    return 0
+  } catch (error) {
+    logger.fatal({ err: error }, describeError(error))
+    return isHoldfastError(error) && (error.code === 'ConfigInvalid' || error.code === 'EngineMissing') ? 3 : 1
+  }
+}
+
+function toldToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
+  })
+}
+
+if (import.meta.main) process.exitCode = await runService()

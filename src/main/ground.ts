@@ -1,0 +1,39 @@
+/** What the service stands on, each part there for certain: engines, images, keys, control database, object store. */
+import {
+  beginPreparation, prepareControlDatabase, prepareEngines, prepareImages, prepareObjectStore, type Preparation, type PreparedHost, type S3Access,
+} from '../bootstrap/prepare.ts'
+import type { ControlConnection } from '../bootstrap/controlConnection.ts'
+import type { FirstAuthority } from '../bootstrap/authorityFile.ts'
+import type { Config } from '../config.ts'
+import { HoldfastError } from '../domain/errors.ts'
+import type { Keyring } from '../domain/keyring.ts'
+import type { Logger } from '../telemetry.ts'
+
+export interface Ground {
+  readonly config: Config
+  readonly keyring: Keyring
+  readonly first: FirstAuthority
+  readonly hosts: readonly PreparedHost[]
+  readonly images: { readonly postgres: string; readonly haproxy: string }
+  readonly controlDatabase: ControlConnection
+  readonly s3: S3Access
+}
+
+/** A bare machine installs an engine and builds images; one that was prepared takes a second. */
+const prepareTimeoutMs = 30 * 60_000
+
+export async function prepareGround(config: Config, logger: Logger): Promise<Ground> {
+  const signal = AbortSignal.timeout(prepareTimeoutMs)
+  const say = (line: string): void => logger.debug({ line }, 'preparing')
+  const preparation = await beginPreparation(config, (line) => logger.warn({ line }, 'announcement'))
+  for (const step of [prepareEngines, prepareImages, prepareControlDatabase, prepareObjectStore]) await step(preparation, say, signal)
+  return complete(preparation)
+}
+
+function complete({ config, keyring, first, hosts, images, controlDatabase, s3 }: Preparation): Ground {
+  const { postgres, haproxy } = images
+  if (postgres === undefined || haproxy === undefined || controlDatabase === null || s3 === null) {
+    throw new HoldfastError('StartFailed', 'The preparation ended without everything that the service stands on')
+  }
+  return { config, keyring, first, hosts, images: { postgres, haproxy }, controlDatabase, s3 }
+}

@@ -1,0 +1,69 @@
+/** What an engine's event means for the facts. Pure. Events of strangers, and those that change nothing we keep, mean nothing. */
+import type { ContainerListed, EngineEvent } from '../clients/docker.ts'
+import { label, labelPrefix } from '../domain/names.ts'
+import type { ContainerSeen, ContainerState } from '../domain/observed.ts'
+import type { Change } from './facts.ts'
+
+export type Meaning =
+  | { readonly kind: 'change'; readonly change: Change }
+  /** The event names the thing, but only the engine knows whose it is. */
+  | { readonly kind: 'ask'; readonly type: 'volume' | 'network'; readonly id: string }
+  | null
+
+const stateAfter: Readonly<Record<string, ContainerState>> = {
+  create: 'created',
+  start: 'running',
+  die: 'exited',
+  pause: 'paused',
+  unpause: 'running',
+}
+
+export function meaningOf(event: EngineEvent, installation: string): Meaning {
+  switch (event.type) {
+    case 'container':
+      return event.attributes[label.installation] === installation ? containerMeaning(event) : null
+    case 'volume':
+      return thingMeaning(event, { kind: 'volumeGone', name: event.id })
+    case 'network':
+      return thingMeaning(event, { kind: 'networkGone', id: event.id })
+  }
+}
+
+function containerMeaning(event: EngineEvent): Meaning {
+  const { id, name } = event
+  if (event.action === 'destroy') return { kind: 'change', change: { kind: 'containerGone', id } }
+  if (event.action === 'rename') return { kind: 'change', change: { kind: 'containerRenamed', id, name } }
+  const state = stateAfter[event.action]
+  if (state === undefined) return null
+  const since = new Date(event.timeNano / 1e6)
+  const exitCode = event.action === 'die' ? exitCodeOf(event.attributes['exitCode']) : null
+  return { kind: 'change', change: { kind: 'container', id, name, labels: ownLabels(event.attributes), state, exitCode, since } }
+}
+
+/** Volumes and networks tell nothing of their labels; their end needs none, for what is not known is not removed. */
+function thingMeaning(event: EngineEvent, gone: Change): Meaning {
+  if (event.action === 'destroy' || event.action === 'remove') return { kind: 'change', change: gone }
+  if (event.action === 'create' && event.type !== 'container') return { kind: 'ask', type: event.type, id: event.id }
+  return null
+}
+
+function exitCodeOf(text: string | undefined): number | null {
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : null
+}
+
+/** A container as a list shows it. `since` is when we first saw it so: a list does not tell. */
+export function listedContainer(listed: ContainerListed, now: Date): ContainerSeen {
+  return {
+    id: listed.id,
+    name: listed.name,
+    state: listed.state,
+    labels: ownLabels(listed.labels),
+    since: listed.state === 'created' ? listed.createdAt : now,
+    exitCode: exitCodeOf(/^(?:Exited|Restarting) \((\d+)\)/.exec(listed.status)?.[1]),
+  }
+}
+
+/** An event mixes labels with other attributes, and an image adds labels of its own. */
+export function ownLabels(all: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(all).filter(([name]) => name.startsWith(labelPrefix)).sort())
+}

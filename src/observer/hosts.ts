@@ -1,0 +1,99 @@
+/** All watched hosts, and who is to be told when something of theirs changes. */
+import type { Desired, Host } from '../domain/desired.ts'
+import type { EngineSeen } from '../domain/observed.ts'
+import type { Clock } from '../domain/ports.ts'
+import type { Sighting } from '../domain/sighting.ts'
+import type { Affected } from './facts.ts'
+import { HostWatch, type WatchedEngine, type WatchTiming } from './hostWatch.ts'
+import type { Log } from './log.ts'
+
+export interface HostsOptions<Engine extends WatchedEngine> {
+  readonly installation: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly engineOf: (host: Host) => Engine
+  readonly timing?: Partial<WatchTiming>
+}
+
+/** At start a pass waits this long for an engine's first list, rather than to see nothing and come again. */
+const firstListMs = 2_000
+
+interface Watched<Engine> {
+  readonly address: string
+  readonly engine: Engine
+  readonly watch: HostWatch
+}
+
+export class Hosts<Engine extends WatchedEngine> {
+  readonly #options: HostsOptions<Engine>
+  readonly #watched = new Map<string, Watched<Engine>>()
+  readonly #subscribers = new Set<(databaseId: string) => void>()
+  /** Networks are labelled with their project only; passes tell whose databases those are. */
+  readonly #projects = new Map<string, { readonly projectId: string; readonly usedAt: number }>()
+  readonly #closing: Promise<void>[] = []
+
+  constructor(options: HostsOptions<Engine>) {
+    this.#options = options
+  }
+
+  watch(host: Host): Watched<Engine> {
+    const kept = this.#watched.get(host.id)
+    if (kept?.address === host.engine) return kept
+    if (kept !== undefined) this.#closing.push(kept.watch.close())
+    const { installation, clock, log, timing, engineOf } = this.#options
+    const engine = engineOf(host)
+    const onAffected = (affected: Affected): void => this.#spread(affected)
+    const watch = new HostWatch({ engine, installation, clock, log, onAffected, ...(timing === undefined ? {} : { timing }) })
+    const watched = { address: host.engine, engine, watch }
+    this.#watched.set(host.id, watched)
+    return watched
+  }
+
+  engine(host: Host): Engine {
+    return this.watch(host).engine
+  }
+
+  async seen({ database, project, hosts }: Desired, signal: AbortSignal): Promise<Map<string, Sighting<EngineSeen>>> {
+    this.#projects.set(database.id, { projectId: project.id, usedAt: this.#options.clock.now().getTime() })
+    const watches = hosts.map((host) => ({ id: host.id, watch: this.watch(host).watch }))
+    await Promise.all(watches.map(({ watch }) => watch.firstAttempt(firstListMs, signal)))
+    return new Map(watches.map(({ id, watch }) => [id, watch.seen(database.id, project.id)]))
+  }
+
+  subscribe(onChange: (databaseId: string) => void): () => void {
+    this.#subscribers.add(onChange)
+    return () => this.#subscribers.delete(onChange)
+  }
+
+  tell(databaseId: string): void {
+    for (const subscriber of this.#subscribers) subscriber(databaseId)
+  }
+
+  isInUse(databaseId: string): boolean {
+    return this.#projects.has(databaseId)
+  }
+
+  dropUnusedSince(time: number): void {
+    for (const [databaseId, { usedAt }] of this.#projects) {
+      if (usedAt < time) this.#projects.delete(databaseId)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#subscribers.clear()
+    await Promise.all([...this.#closing, ...[...this.#watched.values()].map(({ watch }) => watch.close())])
+    this.#watched.clear()
+  }
+
+  #spread({ databases, projects }: Affected): void {
+    const ids = new Set(databases)
+    if (projects.size > 0) {
+      for (const [databaseId, { projectId }] of this.#projects) {
+        if (projects.has(projectId)) ids.add(databaseId)
+      }
+    }
+    // things that belong to no database, such as the control database's container, wake nobody
+    ids.delete('')
+    for (const databaseId of ids) this.tell(databaseId)
+  }
+}

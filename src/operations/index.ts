@@ -1,0 +1,16 @@
+/** Every phase machine by kind. A controller works only on operations whose version it knows. */
+import type { Operation } from '../domain/desired.ts'
+import type { Machine } from './machine.ts'
+import { restoreMachine } from './restore.ts'
+import { takeOverEndpointMachine } from './takeOverEndpoint.ts'
+
+const machines: Readonly<Record<Operation['kind'], Machine>> = {
+  restore: restoreMachine,
+  takeOverEndpoint: takeOverEndpointMachine,
+}
+
+/** The machine of an operation, or null when this controller is too old for it. */
+export function machineFor(operation: Operation): Machine | null {
+  const machine = machines[operation.kind]
+  return operation.machineVersion <= machine.version ? machine : null
+}

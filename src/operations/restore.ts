@@ -1,0 +1,125 @@
+/**
+ * restore: fills the data volume of a new database from another one's repository. The source is only read.
+ * Phases: makingVolume → restoringFiles → awaitingReady. There is no point of no return: until the end, deleting the
+ * new database undoes everything.
+ */
+import { z } from 'zod'
+import type { RestoreSource } from '../domain/action.ts'
+import type { Instance, Member } from '../domain/desired.ts'
+import { jobId } from '../domain/names.ts'
+import type { JobSeen } from '../domain/observed.ts'
+import { act, merge, nothing, record, waitFor, type Part } from '../domain/part.ts'
+import { stay, type Decision, type Machine, type MachineInput, type Next } from './machine.ts'
+import { engineOf, primaryOf } from '../domain/reading.ts'
+
+export const restoreInputSchema = z.object({
+  databaseId: z.string(),
+  instanceId: z.string(),
+  label: z.string(),
+  targetTime: z.string().nullable(),
+}) satisfies z.ZodType<RestoreSource>
+
+const notesSchema = z.object({ attempt: z.number().int().min(1).default(1) })
+
+const maxAttempts = 3
+const lookMs = 700
+
+export const restoreMachine: Machine = {
+  kind: 'restore',
+  version: 1,
+  firstPhase: 'makingVolume',
+  pointOfNoReturn: null,
+  decide(input) {
+    switch (input.operation.phase) {
+      case 'makingVolume':
+        return makingVolume(input)
+      case 'restoringFiles':
+        return restoringFiles(input)
+      case 'awaitingReady':
+        return awaitingReady(input)
+    }
+    return give('UnknownPhase', `this controller does not know the phase ${input.operation.phase}`, 'Update the controller.')
+  },
+}
+
+function target(input: MachineInput): { instance: Instance; member: Member } | null {
+  const instance = input.desired.instances.find((one) => one.role === 'restoring')
+  const member = instance?.members[0]
+  return instance === undefined || member === undefined ? null : { instance, member }
+}
+
+function makingVolume(input: MachineInput): Decision {
+  const found = target(input)
+  if (found === null) return give('NothingToRestore', 'the new database has no instance that is being restored', 'Delete it and restore again.')
+  const { instance, member } = found
+  const name = input.names.dataVolume(member.id)
+  const engine = engineOf(input.observed, member.hostId)
+  if (!engine.known) return stay(waitFor('the host', lookMs), `its host to be seen (${engine.reason})`)
+  const hasAgent = input.blueprints.agents.has(instance.id)
+  if (engine.value.volumes.some((volume) => volume.name === name) && hasAgent) {
+    return { part: soon, next: { to: 'enter', phase: 'restoringFiles', because: 'the data volume is there' } }
+  }
+  const { database } = input.desired
+  const create = act({
+    kind: 'createDataVolume', hostId: member.hostId, memberId: member.id, instanceId: instance.id,
+    databaseId: database.id, name, bytes: database.storageBytes,
+  })
+  return stay(merge([create, waitFor('the data volume to be made', 100)]), 'the data volume to be made')
+}
+
+function restoringFiles(input: MachineInput): Decision {
+  const found = target(input)
+  if (found === null) return { part: soon, next: { to: 'enter', phase: 'awaitingReady', because: 'the files were restored' } }
+  const { attempt } = notesSchema.parse(input.operation.notes)
+  const id = jobId.restore(input.operation.id, attempt)
+  const job = input.observed.jobs.get(id)
+  if (job === undefined) return startJob(input, found.instance, id)
+  if (!job.known) return stay(waitFor('the restore job to be seen', lookMs), `the restore job to be seen (${job.reason})`)
+  const { result } = job.value
+  if (result === null) return stay(waitFor('the files to be restored', lookMs), 'the files to be restored', progressOf(job.value))
+  if (!result.ok) return retry(attempt, `${result.code}: ${result.message}`)
+  return restored(found.instance, result.facts)
+}
+
+function startJob(input: MachineInput, instance: Instance, id: string): Decision {
+  const source = restoreInputSchema.parse(input.operation.input)
+  const store = input.observed.objectStore
+  if (!store.known) return stay(waitFor('the object store', 5 * lookMs), `the object store to answer (${store.reason})`)
+  const start = act({ kind: 'startJob', order: { job: 'restore', jobId: id, instanceId: instance.id, source } })
+  return stay(merge([start, waitFor('the restore job to start', 200)]), 'the restore job to start')
+}
+
+function restored(instance: Instance, facts: Readonly<Record<string, unknown>>): Decision {
+  const { systemIdentifier } = facts
+  if (typeof systemIdentifier !== 'string') return give('NoIdentity', 'the restore did not say which cluster it restored', 'Delete the new database and restore again.')
+  const records = record(
+    { kind: 'instanceInitialised', instanceId: instance.id, systemIdentifier },
+    { kind: 'instanceRole', instanceId: instance.id, role: 'serving' },
+  )
+  return { part: { ...records, requeueAfterMs: 0 }, next: { to: 'enter', phase: 'awaitingReady', because: 'the files were restored and recovered' } }
+}
+
+function awaitingReady(input: MachineInput): Decision {
+  const instance = input.desired.instances.find((one) => one.role === 'serving')
+  const primary = instance === undefined ? null : primaryOf(input.observed, instance)
+  if (primary?.databases.includes(input.desired.database.databaseName) === true) {
+    return { part: nothing, next: { to: 'finish', outcome: 'succeeded', because: 'the restored database accepts writes' } }
+  }
+  return stay(waitFor('the restored database to accept connections', lookMs), 'the restored database to accept connections')
+}
+
+function retry(attempt: number, why: string): Decision {
+  if (attempt >= maxAttempts) return give('RestoreFailed', `the restore failed ${maxAttempts} times (${why})`, 'Delete the new database; choose another backup or time and restore again. The source is untouched.')
+  return { part: waitFor('the next attempt', lookMs), next: { to: 'enter', phase: 'restoringFiles', because: `attempt ${attempt} failed: ${why}`, notes: { attempt: attempt + 1 } } }
+}
+
+function progressOf(job: JobSeen): Readonly<Record<string, unknown>> {
+  return job.progress === null ? {} : { ...job.progress }
+}
+
+const soon: Part = { ...nothing, requeueAfterMs: 0 }
+
+function give(code: string, message: string, next: string): Decision {
+  const finish: Next = { to: 'finish', outcome: 'failed', because: message, failure: { code, message, next } }
+  return { part: nothing, next: finish }
+}

@@ -1,0 +1,109 @@
+/**
+ * Deletion by finalizers, each ended only when its thing is seen gone: a last backup, then containers, then volumes,
+ * and, when their retention is over, the backups. Until the last backup is in, the database is kept running.
+ */
+import { servingInstance, type Desired, type Finalizer, type Instance } from '../domain/desired.ts'
+import { label, type ResourceKind } from '../domain/names.ts'
+import type { ContainerSeen, EngineSeen, VolumeSeen } from '../domain/observed.ts'
+import { act, block, lookAgain, merge, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
+import { engineOf } from '../domain/reading.ts'
+import { finalBackupRestMs } from './backups.ts'
+
+const soonMs = 250
+const unseenMs = 2_000
+const dayMs = 86_400_000
+const stopTimeoutSeconds = 60
+
+export function currentFinalizer(input: PlanInput): Finalizer | null {
+  return input.desired.database.finalizers[0] ?? null
+}
+
+function done(finalizer: Finalizer): Part {
+  return { ...record({ kind: 'finalizerDone', finalizer }), requeueAfterMs: 0 }
+}
+
+/** Whether the last backup still has to be waited for; the database keeps running meanwhile. */
+export function planFinalBackup(input: PlanInput): Part {
+  const { desired } = input
+  const { finalBackup, deletionRequestedAt } = desired.database
+  const instance = servingInstance(desired)
+  if (!finalBackup || deletionRequestedAt === null || instance === undefined || instance.initialisedAt === null) return done('finalBackup')
+  const since = desired.backups.filter((backup) => backup.instanceId === instance.id && backup.requestedAt >= deletionRequestedAt)
+  if (since.some((backup) => backup.state === 'verified' || backup.state === 'expired')) return done('finalBackup')
+  if (isDataGone(input, instance)) return block('FinalBackupFailed', `The data volume is gone, so no last backup can be taken and nothing is deleted. ${wayOut}`)
+  const [latest] = since
+  if (latest?.state === 'failed') {
+    const why = latest.failure?.message ?? 'no reason was given'
+    return block('FinalBackupFailed', `The last backup before deletion failed (${why}), so nothing is deleted. It is tried again ${finalBackupRestMs / 60_000} minutes after it failed, or when a backup is requested. ${wayOut}`)
+  }
+  return waitFor('the last backup before deletion', soonMs * 4)
+}
+
+const wayOut = 'To delete without it, ask for the deletion again with finalBackup = false; the backups that are there are kept for their time.'
+
+function isDataGone({ observed, names }: PlanInput, instance: Instance): boolean {
+  return instance.members.some((member) => {
+    const engine = engineOf(observed, member.hostId)
+    return engine.known && !engine.value.volumes.some((volume) => volume.name === names.dataVolume(member.id))
+  })
+}
+
+export function planContainersGone(input: PlanInput): Part {
+  return overEngines(input, 'containers', (hostId, engine) => engine.containers.map((seen) => planContainerGone(hostId, seen)))
+}
+
+function planContainerGone(hostId: string, seen: ContainerSeen): Part {
+  const target = { hostId, containerId: seen.id, name: seen.name }
+  const wait = waitFor(`container ${seen.name} to be gone`, soonMs)
+  // an engine refuses to remove what is on its way out
+  if (seen.state === 'removing') return wait
+  // members end by a clean shutdown; everything else holds nothing that a kill could lose
+  if (isMember(seen) && isAlive(seen)) return merge([act({ kind: 'stopContainer', ...target, timeoutSeconds: stopTimeoutSeconds }), wait])
+  return merge([act({ kind: 'removeContainer', ...target }), wait])
+}
+
+const memberKind: ResourceKind = 'member'
+
+function isMember({ labels }: ContainerSeen): boolean {
+  return labels[label.kind] === memberKind
+}
+
+/** A paused one is alive: stopping wakes it up, so that it can end by itself. */
+function isAlive({ state }: ContainerSeen): boolean {
+  return state === 'running' || state === 'restarting' || state === 'paused'
+}
+
+export function planVolumesGone(input: PlanInput): Part {
+  const { desired, names } = input
+  const network = names.network(desired.project.id)
+  const dataVolumes = new Set(desired.instances.flatMap((instance) => instance.members.map((member) => names.dataVolume(member.id))))
+  return overEngines(input, 'volumes', (hostId, engine) => [
+    ...engine.volumes.filter((volume) => !isHandedOver(desired, volume)).map(({ name }) =>
+      merge([act({ kind: 'removeVolume', hostId, name, isData: dataVolumes.has(name) }), waitFor(`volume ${name} to be gone`, soonMs)])),
+    ...engine.networks.filter((seen) => desired.lastOfProject && seen.name === network).map(({ name }) =>
+      merge([act({ kind: 'removeNetwork', hostId, name }), waitFor(`network ${name} to be gone`, soonMs)])),
+  ])
+}
+
+/** The files of an endpoint's proxy stay with the endpoint: another database has taken it over and uses them. */
+function isHandedOver({ endpoint }: Desired, { labels }: VolumeSeen): boolean {
+  return labels[label.endpoint] !== undefined && labels[label.endpoint] !== endpoint?.id
+}
+
+function overEngines(input: PlanInput, finalizer: Finalizer, gone: (hostId: string, engine: EngineSeen) => Part[]): Part {
+  const parts = input.desired.hosts.map((host) => {
+    const engine = input.observed.engines.get(host.id)
+    if (engine === undefined || !engine.known) return waitFor(`host ${host.name} to be seen again, to delete what it holds`, unseenMs)
+    return merge(gone(host.id, engine.value))
+  })
+  const all = merge(parts)
+  return all.actions.length === 0 && all.waitingFor.length === 0 ? done(finalizer) : all
+}
+
+/** Backups outlive their database until their date; purging is asked for until the store is seen empty. */
+export function planBackupsGone({ desired, now }: PlanInput): Part {
+  const until = desired.database.backupsKeptUntil
+  if (until !== null && until > now) return lookAgain(Math.min(until.getTime() - now.getTime(), dayMs))
+  const purge = act({ kind: 'purgeRepositories', instanceIds: desired.instances.map((instance) => instance.id) })
+  return merge([purge, waitFor('the backups to be purged from the store', soonMs * 4)])
+}

@@ -1,0 +1,46 @@
+/** The endpoint's proxies: container, and the configuration that the running proxy has loaded. Its ports never change. */
+import { planContainer } from './containers.ts'
+import { label } from '../domain/names.ts'
+import { act, merge, nothing, waitFor, type Part, type PlanInput } from '../domain/part.ts'
+import { proxiesInUse, proxyKey } from '../domain/reading.ts'
+
+/** A booting proxy answers at once; one that still does not after this is asked seldom. */
+const bootMs = 10_000
+const probeSoonMs = 100
+const probeLaterMs = 1_000
+
+export function planEndpoint(input: PlanInput): Part {
+  const { endpoint } = input.desired
+  if (endpoint === null) return nothing
+  return merge(proxiesInUse(input.desired, endpoint).map((proxy) => planProxy(input, proxyKey(endpoint.id, proxy.slot))))
+}
+
+function planProxy(input: PlanInput, key: string): Part {
+  const blueprint = input.blueprints.proxies.get(key)
+  if (blueprint === undefined) return waitFor('the certificates of the endpoint to be issued', probeLaterMs)
+  const plan = planContainer(input, blueprint, 'the endpoint')
+  if (plan.running === null) return plan.part
+  const seen = input.observed.proxies.get(key)
+  if (seen === undefined || !seen.known) {
+    const age = input.now.getTime() - plan.running.since.getTime()
+    const why = seen === undefined ? 'not asked yet' : seen.reason
+    return merge([plan.part, waitFor(`the endpoint to answer (${why})`, age < bootMs ? probeSoonMs : probeLaterMs)])
+  }
+  if (seen.value.configHash === blueprint.configHash) return plan.part
+  const install = act({ kind: 'installFiles', blueprint, containerId: plan.running.id })
+  return merge([plan.part, install, waitFor('the endpoint to load its new configuration', 250)])
+}
+
+/**
+ * Proxies of an endpoint that another database has taken over still carry this database's label and hold the endpoint's name
+ * and ports, so only this database can see them off. Their customers' sessions end with them, as a take-over promises.
+ */
+export function planLeftProxies({ desired, observed }: PlanInput): Part {
+  const own = desired.endpoint?.id
+  return merge([...observed.engines].flatMap(([hostId, engine]) => (engine.known ? engine.value.containers : [])
+    .filter(({ labels }) => labels[label.endpoint] !== undefined && labels[label.endpoint] !== own)
+    .map(({ id, name }) => merge([
+      act({ kind: 'removeContainer', hostId, containerId: id, name }),
+      waitFor(`the proxy ${name} of an endpoint that was handed over to be gone`, probeSoonMs),
+    ]))))
+}

@@ -1,0 +1,47 @@
+/**
+ * The data volume's size and how full it is. Nearly full: said. Almost no room left: new transactions become
+ * read-only before PostgreSQL runs into the wall; a session may still switch that off to delete what it does not need.
+ */
+import type { Member } from '../domain/desired.ts'
+import type { PostgresSeen } from '../domain/observed.ts'
+import { act, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
+
+export const readOnlyAboveShare = 0.95
+export const writableBelowShare = 0.9
+export const warnAboveShare = 0.85
+
+export function usedShare(seen: PostgresSeen): number | null {
+  return seen.storage === null || seen.storage.totalBytes === 0 ? null : seen.storage.usedBytes / seen.storage.totalBytes
+}
+
+/** Of a data volume that was seen. */
+export function planSize({ desired, names }: PlanInput, member: Member): Part {
+  const wanted = desired.database.storageBytes
+  // a size that is not known although the volume is there: its maker died before he could tell; growing to the same size is harmless
+  if (member.volumeBytes !== null && member.volumeBytes >= wanted) return nothing
+  const name = names.dataVolume(member.id)
+  return merge([
+    act({ kind: 'growDataVolume', hostId: member.hostId, memberId: member.id, name, bytes: wanted }),
+    waitFor(`the data volume to grow to ${wanted} bytes`, 500),
+  ])
+}
+
+export function planReadOnly(member: Member, seen: PostgresSeen): Part {
+  const share = usedShare(seen)
+  if (share === null) return nothing
+  if (share >= readOnlyAboveShare && !seen.defaultReadOnly) {
+    const message = `The data volume is ${Math.round(share * 100)} % full: new transactions are read-only until there is room. Delete data in a session with "set default_transaction_read_only = off", or choose more storage.`
+    return merge([
+      act({ kind: 'setReadOnly', memberId: member.id, readOnly: true }),
+      record({ kind: 'event', note: { severity: 'error', reason: 'StorageFull', message } }),
+    ])
+  }
+  if (share < writableBelowShare && seen.defaultReadOnly) {
+    const message = 'The data volume has room again: transactions may write.'
+    return merge([
+      act({ kind: 'setReadOnly', memberId: member.id, readOnly: false }),
+      record({ kind: 'event', note: { severity: 'info', reason: 'StorageAvailable', message } }),
+    ])
+  }
+  return nothing
+}

@@ -1,0 +1,71 @@
+/** The container of one proxy: HAProxy and PgBouncer of an endpoint. */
+import type { Blueprint, PublishedPort } from '../domain/blueprint.ts'
+import { certificateKey, hostOf, servingInstance, type Desired, type Endpoint, type Member, type Proxy } from '../domain/desired.ts'
+import { internalName, label, resourceNames } from '../domain/names.ts'
+import { tiers } from '../domain/tiers.ts'
+import { renderEndpoint } from './endpoint.ts'
+import { blueprintOf } from './spec.ts'
+
+const mib = 1024 * 1024
+/** HAProxy holds two buffers of 16 KiB for each session, PgBouncer a few KiB: enough for every tier's connections. */
+const limits = { memoryBytes: 256 * mib, cpus: 1, pids: 64, shmBytes: 16 * mib }
+
+/** Null until both certificates exist, and while no member is there to lead to. */
+export function endpointBlueprint(
+  { installation, publicBind }: { readonly installation: string; readonly publicBind: string },
+  desired: Desired,
+  endpoint: Endpoint,
+  proxy: Proxy,
+): Blueprint | null {
+  const server = desired.certificates.get(certificateKey('endpointServer', endpoint.id))
+  const client = desired.certificates.get(certificateKey('endpointClient', endpoint.id))
+  const backend = backendOf(desired)
+  if (server === undefined || client === undefined || backend === null) return null
+  const names = resourceNames(installation)
+  const host = hostOf(desired, proxy.hostId)
+  const standalone = { address: hostOf(desired, backend.hostId).privateAddress, port: backend.ports.postgres }
+  const config = renderEndpoint({
+    installation,
+    endpointId: endpoint.id,
+    databaseName: desired.database.databaseName,
+    standalone,
+    maxConnections: tiers[desired.database.tier].maxConnections,
+    allowList: desired.database.allowList,
+    trustBundlePem: desired.trustBundlePem,
+    server,
+    client,
+  })
+  return blueprintOf(installation, desired, {
+    kind: 'endpoint',
+    owner: { [label.endpoint]: endpoint.id },
+    // Another backend is another database to the clients: their sessions have to end, which a reload would not do.
+    remakeFor: [`${standalone.address}:${standalone.port}`],
+    name: names.endpoint(endpoint.id, proxy.slot),
+    hostId: host.id,
+    image: desired.database.images.haproxy,
+    command: ['endpoint'],
+    mounts: [{ volume: names.endpointConfVolume(endpoint.id, proxy.slot), path: '/conf' }],
+    network: { name: names.network(desired.project.id), aliases: [desired.database.name, internalName.endpoint(endpoint.id)] },
+    ports: portsOf(proxy, publicBind, host.privateAddress),
+    // PgBouncer reaches its servers through the HAProxy beside it, under the name that their certificates carry.
+    extraHosts: [`${internalName.endpoint(endpoint.id)}:127.0.0.1`],
+    limits,
+    restart: 'unless-stopped',
+  }, config)
+}
+
+/** The member that the endpoint leads to: the serving one, or the one that will serve when its restore is done. */
+function backendOf(desired: Desired): Member | null {
+  const instance = servingInstance(desired) ?? desired.instances.find((candidate) => candidate.role === 'restoring')
+  return instance?.members[0] ?? null
+}
+
+/** The public face has an allow-list, the runtime interface mutual TLS. The private face is not published. */
+function portsOf({ ports }: Proxy, publicBind: string, privateAddress: string): PublishedPort[] {
+  return [
+    { containerPort: 15432, address: publicBind, hostPort: ports.rw },
+    { containerPort: 15433, address: publicBind, hostPort: ports.ro },
+    { containerPort: 16432, address: publicBind, hostPort: ports.pooled },
+    { containerPort: 9999, address: privateAddress, hostPort: ports.runtime },
+  ]
+}

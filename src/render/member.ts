@@ -1,0 +1,56 @@
+/**
+ * The files of a member's /conf volume. Pure. Says nothing about the container around it.
+ */
+import type { RenderedFile } from '../domain/blueprint.ts'
+import { commonName } from '../domain/names.ts'
+import { encoded, identifier, lines } from './encode.ts'
+import { postgresSettings, settingLines } from './postgresSettings.ts'
+import type { MemberSizes } from './postgresSettings.ts'
+import { keyPairFiles, plainFile, rendered, trustFile } from './rendered.ts'
+import type { KeyMaterial, Rendered } from './rendered.ts'
+import { renderTemplate } from './template.ts'
+
+export interface MemberInput {
+  readonly installation: string
+  readonly instanceId: string
+  /** Endpoints whose PgBouncer may ask for password verifiers: normally one, two while an endpoint is taken over. */
+  readonly endpointIds: readonly string[]
+  readonly sizes: MemberSizes
+  readonly trustBundlePem: string
+  readonly server: KeyMaterial
+}
+
+export function renderMember(input: MemberInput): Rendered {
+  const settings = postgresSettings(input.sizes)
+  const agent = identifier(commonName.agent(input.instanceId))
+  const files = [
+    plainFile('/conf/instance', `${identifier(input.instanceId).text}\n`),
+    plainFile('/conf/postgresql.conf', renderTemplate('member/postgresql.conf', {
+      restartSettings: settingLines(settings.restart),
+      reloadSettings: settingLines(settings.reload),
+    })),
+    plainFile('/conf/pg_hba.conf', renderTemplate('member/pg_hba.conf', {})),
+    plainFile('/conf/pg_ident.conf', renderTemplate('member/pg_ident.conf', {
+      controller: identifier(commonName.controller(input.installation)),
+      agent,
+      member: identifier(commonName.member(input.instanceId)),
+      poolers: lines([...input.endpointIds].sort().map(poolerLine)),
+    })),
+    plainFile('/conf/pgbackrest.conf', renderTemplate('member/pgbackrest.conf', { agent })),
+    trustFile(input.trustBundlePem),
+    ...keyPairFiles('server', input.server),
+  ]
+  return rendered(files, settings.restart, (hash) => plainFile('/conf/revision.conf', `holdfast.config_hash = '${hash}'\n`))
+}
+
+/**
+ * Allows exactly this instance to be initialised on an empty volume. Installed for the first start only and no part of
+ * the configuration's hash: without it an empty volume makes Postgres refuse.
+ */
+export function initialiseFile(instanceId: string): RenderedFile {
+  return plainFile('/conf/initialise', `${identifier(instanceId).text}\n`)
+}
+
+function poolerLine(endpointId: string) {
+  return encoded`holdfast  "${identifier(commonName.pooler(endpointId))}"  holdfast_pooler`
+}

@@ -1,0 +1,76 @@
+/** The container of one member: PostgreSQL on its data volume. */
+import type { Blueprint, RenderedFile } from '../domain/blueprint.ts'
+import { certificateKey, hostOf, type Desired, type Instance, type Member } from '../domain/desired.ts'
+import { label, resourceNames } from '../domain/names.ts'
+import { tiers } from '../domain/tiers.ts'
+import { initialiseFile, renderMember } from './member.ts'
+import { plainFile } from './rendered.ts'
+import { blueprintOf } from './spec.ts'
+
+const mib = 1024 * 1024
+/** The supervisor, the server's own processes, WAL senders, workers, and `pgbackrest` while a backup reads. */
+const processesBesideConnections = 128
+
+/** Null until the member's certificate exists. */
+export function memberBlueprint(installation: string, desired: Desired, instance: Instance, member: Member): Blueprint | null {
+  const server = desired.certificates.get(certificateKey('member', member.id))
+  if (server === undefined) return null
+  const names = resourceNames(installation)
+  const host = hostOf(desired, member.hostId)
+  const tier = tiers[desired.database.tier]
+  const config = renderMember({
+    installation,
+    instanceId: instance.id,
+    endpointIds: endpointIds(desired),
+    sizes: { ...tier, storageBytes: desired.database.storageBytes },
+    trustBundlePem: desired.trustBundlePem,
+    server,
+  })
+  const files = [...config.files, initialise(instance)]
+  return blueprintOf(installation, desired, {
+    kind: 'member',
+    owner: { [label.instance]: instance.id, [label.member]: member.id },
+    remakeFor: [config.restartHash],
+    name: names.member(member.id),
+    hostId: host.id,
+    image: desired.database.images.postgres,
+    command: ['standalone'],
+    mounts: [
+      { volume: names.dataVolume(member.id), path: '/data' },
+      { volume: names.memberConfVolume(member.id), path: '/conf' },
+    ],
+    network: { name: names.network(desired.project.id), aliases: [] },
+    ports: [
+      { containerPort: 5432, address: host.privateAddress, hostPort: member.ports.postgres },
+      { containerPort: 8432, address: host.privateAddress, hostPort: member.ports.backup },
+    ],
+    extraHosts: [],
+    limits: memberLimits(desired),
+    restart: 'unless-stopped',
+  }, { files, configHash: config.configHash })
+}
+
+export function memberLimits(desired: Desired): Blueprint['limits'] {
+  const tier = tiers[desired.database.tier]
+  return {
+    memoryBytes: tier.memoryBytes,
+    cpus: tier.cpus,
+    pids: tier.maxConnections + processesBesideConnections,
+    // Parallel queries share their hash tables there. It counts as the container's memory, so it may be as large as a half.
+    shmBytes: Math.max(64 * mib, Math.floor(tier.memoryBytes / 2)),
+  }
+}
+
+/** While an endpoint is taken over, the pooler of the other one logs in here, too. */
+function endpointIds({ endpoint, peerEndpoint }: Desired): string[] {
+  return [endpoint?.id, peerEndpoint?.endpoint.id].filter((id) => id !== undefined)
+}
+
+/**
+ * The permission to initialise an empty volume. Once the instance has been seen initialised it is overwritten with nothing,
+ * because files that are no longer listed stay in the volume.
+ */
+function initialise(instance: Instance): RenderedFile {
+  if (instance.role === 'serving' && instance.initialisedAt === null) return initialiseFile(instance.id)
+  return plainFile('/conf/initialise', '')
+}

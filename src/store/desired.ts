@@ -1,0 +1,134 @@
+/** Everything a pass needs about one database, in one statement and one parse; secrets are opened. */
+import { z } from 'zod'
+import { certificateKey, type Credential, type Desired, type Endpoint, type Instance, type KeyPair, type Operation } from '../domain/desired.ts'
+import type { Keyring } from '../domain/keyring.ts'
+import { backupRow } from './backups.ts'
+import { databaseShape } from './databaseRow.ts'
+import { desiredStatement } from './desiredStatement.ts'
+import { hostRow } from './hosts.ts'
+import { sealContext } from './seal.ts'
+import { json, time } from './sql.ts'
+import type { ControlDatabase } from './transaction.ts'
+
+export interface DesiredStore {
+  /** Null when the database is not (or no longer) there. */
+  load(databaseId: string): Promise<Desired | null>
+}
+
+export function desiredStore(database: ControlDatabase, keyring: Keyring): DesiredStore {
+  return {
+    async load(databaseId) {
+      const row = await database.maybe(desiredRow, desiredStatement, [databaseId])
+      return row === undefined ? null : toDesired(row, keyring)
+    },
+  }
+}
+
+const named = z.object({ id: z.string(), name: z.string() })
+
+const instanceRow = z.object({
+  id: z.string(),
+  kind: z.enum(['standalone', 'cluster']),
+  role: z.enum(['serving', 'restoring', 'rollbackTarget', 'retired']),
+  initialisedAt: time.nullable(),
+  systemIdentifier: z.string().nullable(),
+  repositoryPath: z.string(),
+  repositoryCipher: z.string(),
+  members: z.array(z.object({
+    id: z.string(),
+    instanceId: z.string(),
+    hostId: z.string(),
+    ordinal: z.number(),
+    ports: z.object({ postgres: z.number(), backup: z.number() }),
+    volumeBytes: z.number().nullable(),
+  })),
+})
+
+const endpointRow: z.ZodType<Endpoint> = z.object({
+  id: z.string(),
+  hostName: z.string(),
+  proxies: z.array(z.object({
+    slot: z.number(),
+    hostId: z.string(),
+    ports: z.object({ rw: z.number(), ro: z.number(), pooled: z.number(), runtime: z.number() }),
+  })),
+})
+
+const credentialRow = z.object({
+  id: z.string(),
+  roleName: z.string(),
+  password: z.string(),
+  verifier: z.string(),
+  createdAt: time,
+  endsAt: time.nullable(),
+  endedAt: time.nullable(),
+})
+
+const certificateRow = z.object({
+  purpose: z.enum(['member', 'agent', 'endpointServer', 'endpointClient']),
+  ownerId: z.string(),
+  certificatePem: z.string(),
+  sealedKey: z.string(),
+  commonName: z.string(),
+  names: z.array(z.string()),
+  notBefore: time,
+  notAfter: time,
+  authorityId: z.string(),
+})
+
+const operationRow: z.ZodType<Operation> = z.object({
+  id: z.string(),
+  kind: z.enum(['restore', 'takeOverEndpoint']),
+  machineVersion: z.number(),
+  phase: z.string(),
+  input: json,
+  notes: json,
+  createdAt: time,
+  phaseEnteredAt: time,
+  progressedAt: time,
+  progress: json,
+})
+
+const desiredRow = z.object({
+  database: z.object(databaseShape),
+  team: named,
+  project: named,
+  hosts: z.array(hostRow),
+  networks: z.array(z.object({ hostId: z.string(), subnet: z.string() })),
+  lastOfProject: z.boolean(),
+  instances: z.array(instanceRow),
+  endpoint: endpointRow.nullable(),
+  credentials: z.array(credentialRow),
+  certificates: z.array(certificateRow),
+  trustBundlePem: z.string(),
+  activeAuthorityId: z.string(),
+  backups: z.array(backupRow),
+  operation: operationRow.nullable(),
+  peerEndpoint: z.object({ databaseId: z.string(), endpoint: endpointRow }).nullable(),
+})
+
+function toDesired(row: z.output<typeof desiredRow>, keyring: Keyring): Desired {
+  return {
+    ...row,
+    instances: row.instances.map((instance) => openInstance(instance, keyring)),
+    credentials: row.credentials.map((credential) => openCredential(credential, keyring)),
+    certificates: new Map(row.certificates.map((certificate) => openCertificate(certificate, keyring))),
+  }
+}
+
+function openInstance({ repositoryPath, repositoryCipher, ...instance }: z.output<typeof instanceRow>, keyring: Keyring): Instance {
+  return { ...instance, repository: { path: repositoryPath, cipher: keyring.open(repositoryCipher, sealContext.repositoryCipher(instance.id)) } }
+}
+
+function openCredential({ password, verifier, ...credential }: z.output<typeof credentialRow>, keyring: Keyring): Credential {
+  return {
+    ...credential,
+    password: keyring.open(password, sealContext.password(credential.id)),
+    verifier: keyring.open(verifier, sealContext.verifier(credential.id)),
+  }
+}
+
+function openCertificate({ purpose, ownerId, sealedKey, ...certificate }: z.output<typeof certificateRow>, keyring: Keyring): [string, KeyPair] {
+  const keyPem = keyring.open(sealedKey, sealContext.certificateKey(purpose, ownerId))
+  return [certificateKey(purpose, ownerId), { ...certificate, keyPem }]
+}

@@ -1,0 +1,58 @@
+/** Changes to what was asked for. Only what differs is written, told and raises the generation. */
+import { HoldfastError } from '../domain/errors.ts'
+import { tiers, type TierName } from '../domain/tiers.ts'
+import { writeAudit, type Actor } from './actor.ts'
+import { changeDatabase, refuseDeleting, type Changing } from './changeDatabase.ts'
+import { databaseView } from './databaseView.ts'
+import type { Sql } from './sql.ts'
+import type { ControlDatabase } from './transaction.ts'
+import type { DatabaseView } from './views.ts'
+
+export interface DatabasePatch {
+  readonly name?: string
+  /** A larger tier brings its storage with it, unless `storageBytes` says otherwise; a smaller one takes none away. */
+  readonly tier?: TierName
+  readonly storageBytes?: number
+  readonly allowList?: readonly string[]
+  readonly paused?: boolean
+}
+
+export async function patchDatabase(database: ControlDatabase, databaseId: string, patch: DatabasePatch, actor: Actor): Promise<DatabaseView> {
+  return changeDatabase(database, databaseId, async (sql, change) => {
+    refuseDeleting(change)
+    const facts = { ...patch, ...storageOf(change, patch) }
+    if (!(await writePatch(sql, databaseId, facts))) return databaseView(sql, databaseId)
+    await writeAudit(sql, { actor, teamId: change.teamId, action: 'database.patch', target: databaseId, facts })
+    const what = Object.keys(facts).join(', ')
+    await change.tell({ severity: 'info', reason: 'DatabaseChanged', message: `Changed of the database ${change.name}: ${what}.`, facts })
+    return databaseView(sql, databaseId)
+  })
+}
+
+function storageOf({ storageBytes, name }: Changing, patch: DatabasePatch): { readonly storageBytes?: number } {
+  if (patch.storageBytes === undefined) {
+    return patch.tier === undefined ? {} : { storageBytes: Math.max(storageBytes, tiers[patch.tier].storageBytes) }
+  }
+  if (patch.storageBytes >= storageBytes) return { storageBytes: patch.storageBytes }
+  throw new HoldfastError('StorageCannotShrink', `The database ${name} has ${String(storageBytes)} bytes of storage already, and storage never shrinks.`, {
+    next: 'Ask for at least as much, or move the data to a new database.',
+    facts: { storageBytes },
+  })
+}
+
+async function writePatch(sql: Sql, databaseId: string, { name, tier, storageBytes, allowList, paused }: DatabasePatch): Promise<boolean> {
+  const written = await sql.run(
+    `with wanted as (
+       select coalesce($2, name) as name, coalesce($3, tier) as tier, coalesce($4::bigint, storage_bytes) as storage_bytes,
+              coalesce($5::cidr[], allow_list) as allow_list, coalesce($6::boolean, paused) as paused
+         from databases where id = $1)
+     update databases d
+        set name = w.name, tier = w.tier, storage_bytes = w.storage_bytes, allow_list = w.allow_list, paused = w.paused,
+            generation = generation + 1
+       from wanted w
+      where d.id = $1
+        and (d.name, d.tier, d.storage_bytes, d.allow_list, d.paused) is distinct from (w.name, w.tier, w.storage_bytes, w.allow_list, w.paused)`,
+    [databaseId, name ?? null, tier ?? null, storageBytes ?? null, allowList ?? null, paused ?? null],
+  )
+  return written > 0
+}
