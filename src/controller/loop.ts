@@ -4,10 +4,16 @@
  * With the control database away it does nothing: databases keep running.
  */
 import { describeError, HoldfastError, isHoldfastError } from '../domain/errors.ts'
-import type { Lease } from '../store/store.ts'
+import { machineVersions } from '../operations/index.ts'
+import type { Lease, Store } from '../store/store.ts'
 import { backoffMs } from './backoff.ts'
 import { createBell } from './bell.ts'
-import { runPass, type PassContext, type PassResult } from './pass.ts'
+import { runPass, type PassContext, type PassResult, type PassStore } from './pass.ts'
+import { createPatience, type Patience } from './patience.ts'
+
+export interface LoopContext extends PassContext {
+  readonly store: PassStore & { readonly queue: Pick<Store['queue'], 'claim' | 'nextDueInMs' | 'release' | 'wake'> }
+}
 
 export interface LoopSettings {
   readonly holder: string
@@ -40,48 +46,39 @@ export interface Loop {
 
 /** Asked at least this often, whatever the queue said: bounds the harm of a lost notification. */
 const longestNapMs = 1_000
+/** An item may be due that nobody can claim just now: the queue is not asked for it without a pause. */
+const shortestNapMs = 20
 const troubleNapMs = 1_000
 /** Wakes from engines are written together after this pause: a starting container makes a burst of them. */
 const wakeGatherMs = 5
 
-export function startLoop(context: PassContext, settings: LoopSettings, report: LoopReport): Loop {
+export function startLoop(context: LoopContext, settings: LoopSettings, report: LoopReport): Loop {
   const stopping = new AbortController()
   const bell = createBell()
-  const running = new Map<string, Promise<void>>()
-  const woken = new Set<string>()
+  const worker: Worker = { context, settings, report, patience: createPatience() }
+  const running = new Set<Promise<void>>()
+  const wakes = gatherWakes(context, report, bell.ring)
   let alive: Date | null = null
-  let gathering = false
 
-  const writeWakes = async (): Promise<void> => {
-    gathering = false
-    const ids = [...woken]
-    woken.clear()
-    const outcomes = await Promise.allSettled(ids.map((id) => context.store.queue.wake(id)))
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    // the event is lost for now; the resync finds what it told
-    if (failed !== undefined) report.trouble('a wake could not be written', failed.reason)
-    bell.ring()
-  }
-
-  const work = async (lease: Lease): Promise<void> => {
-    try {
-      await workOn(context, settings, report, lease)
-    } catch (error) {
-      report.trouble('a pass could not be released; its lease will run out', error)
-    } finally {
-      running.delete(lease.databaseId)
-      bell.ring()
-    }
+  const work = (lease: Lease): void => {
+    const pass = workOn(worker, lease)
+      .catch((error: unknown) => report.trouble('a pass could not be released; its lease will run out', error))
+      .finally(() => {
+        running.delete(pass)
+        bell.ring()
+      })
+    running.add(pass)
   }
 
   const claimDue = async (): Promise<number> => {
     const free = settings.concurrency - running.size
     if (free <= 0) return longestNapMs
-    const leases = await context.store.queue.claim({ holder: settings.holder, leaseSeconds: settings.leaseSeconds, limit: free })
+    const leases = await context.store.queue.claim({ holder: settings.holder, leaseSeconds: settings.leaseSeconds, machineVersions, limit: free })
     alive = new Date()
-    for (const lease of leases) running.set(lease.databaseId, work(lease))
+    for (const lease of leases) work(lease)
     if (leases.length === free) return longestNapMs
-    return Math.min((await context.store.queue.nextDueInMs()) ?? longestNapMs, longestNapMs)
+    const dueInMs = (await context.store.queue.nextDueInMs()) ?? longestNapMs
+    return Math.min(Math.max(dueInMs, shortestNapMs), longestNapMs)
   }
 
   const main = (async (): Promise<void> => {
@@ -92,16 +89,12 @@ export function startLoop(context: PassContext, settings: LoopSettings, report: 
       })
       await bell.nap(nap, stopping.signal)
     }
-    await Promise.allSettled(running.values())
+    await Promise.allSettled(running)
+    await wakes.close()
   })()
 
   return {
-    wake(databaseId) {
-      woken.add(databaseId)
-      if (gathering || stopping.signal.aborted) return
-      gathering = true
-      setTimeout(() => void writeWakes(), wakeGatherMs)
-    },
+    wake: wakes.add,
     ring: () => bell.ring(),
     lastAlive: () => alive,
     async stop() {
@@ -111,7 +104,56 @@ export function startLoop(context: PassContext, settings: LoopSettings, report: 
   }
 }
 
-async function workOn(context: PassContext, settings: LoopSettings, report: LoopReport, lease: Lease): Promise<void> {
+interface Wakes {
+  add(databaseId: string): void
+  /** Writes what was gathered and takes no more. */
+  close(): Promise<void>
+}
+
+function gatherWakes({ store }: LoopContext, report: LoopReport, written: () => void): Wakes {
+  const woken = new Set<string>()
+  let timer: NodeJS.Timeout | null = null
+  let closed = false
+
+  const write = async (): Promise<void> => {
+    timer = null
+    const ids = [...woken]
+    woken.clear()
+    const outcomes = await Promise.allSettled(ids.map((id) => store.queue.wake(id)))
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failed !== undefined) {
+      report.trouble('a wake could not be written; it is tried again', failed.reason)
+      outcomes.forEach((outcome, index) => outcome.status === 'rejected' && woken.add(ids[index] ?? ''))
+      gather(troubleNapMs)
+    }
+    if (ids.length > 0) written()
+  }
+  const gather = (ms: number): void => {
+    if (timer === null && !closed) timer = setTimeout(() => void write(), ms)
+  }
+
+  return {
+    add(databaseId) {
+      woken.add(databaseId)
+      gather(wakeGatherMs)
+    },
+    async close() {
+      closed = true
+      if (timer !== null) clearTimeout(timer)
+      await write()
+    },
+  }
+}
+
+interface Worker {
+  readonly context: LoopContext
+  readonly settings: LoopSettings
+  readonly report: LoopReport
+  readonly patience: Patience
+}
+
+async function workOn(worker: Worker, lease: Lease): Promise<void> {
+  const { context, settings, report } = worker
   const started = performance.now()
   const ended = (outcome: PassOutcome, result: PassResult | null, error: unknown): void => {
     report.passEnded(lease, outcome, result, performance.now() - started, error)
@@ -119,25 +161,42 @@ async function workOn(context: PassContext, settings: LoopSettings, report: Loop
   try {
     const result = await runPass(context, lease, AbortSignal.timeout(settings.passTimeoutMs))
     if (result === null) return ended('gone', null, null)
-    await releaseAfter(context, settings, lease, result)
+    await releaseAfter(worker, lease, result)
+    if (result.failure !== null) return ended('failed', result, result.failure)
     ended(result.settledGeneration === null ? 'progressing' : 'settled', result, null)
   } catch (error) {
-    if (isHoldfastError(error) && error.code === 'LeaseLost') return ended('leaseLost', null, error)
+    if (isLeaseLost(error)) return ended('leaseLost', null, error)
     await releaseFailed(context, lease, error)
     ended('failed', null, error)
   }
 }
 
-async function releaseAfter({ store }: PassContext, settings: LoopSettings, lease: Lease, result: PassResult): Promise<void> {
-  const { settledGeneration, requeueAfterMs, conditions, members } = result
-  const dueInMs = Math.min(requeueAfterMs ?? settings.resyncMs, settings.resyncMs)
+function isLeaseLost(error: unknown): boolean {
+  return isHoldfastError(error) && error.code === 'LeaseLost'
+}
+
+/** What was seen is kept even when an action failed: a database that is down must not go on being shown as up. */
+async function releaseAfter({ context: { store }, settings, patience }: Worker, lease: Lease, result: PassResult): Promise<void> {
+  const { settledGeneration, requeueAfterMs, conditions, members, failure } = result
+  if (failure !== null) {
+    return store.queue.release(lease, { dueInMs: backoffMs(lease.attempts, Math.random()), conditions, members, error: failureOf(failure) })
+  }
+  const wishMs = Math.max(requeueAfterMs ?? settings.resyncMs, patience.restMs(lease.databaseId, result))
+  const dueInMs = Math.min(wishMs, settings.resyncMs)
   await store.queue.release(lease, { dueInMs, conditions, members, ...(settledGeneration !== null && { settledGeneration }) })
 }
 
-async function releaseFailed({ store }: PassContext, lease: Lease, error: unknown): Promise<void> {
-  const code = isHoldfastError(error) ? error.code : 'Internal'
-  const dueInMs = backoffMs(lease.attempts, Math.random())
-  await store.queue.release(lease, { dueInMs, error: { code, message: describeError(error) } }).catch((cause: unknown) => {
+async function releaseFailed({ store }: LoopContext, lease: Lease, error: unknown): Promise<void> {
+  try {
+    await store.queue.release(lease, { dueInMs: backoffMs(lease.attempts, Math.random()), error: failureOf(error) })
+  } catch (cause) {
+    // somebody else has the database by now, and ends it better
+    if (isLeaseLost(cause)) return
     throw new HoldfastError('ControlDatabaseUnavailable', 'the end of a failed pass could not be written', { cause })
-  })
+  }
+}
+
+function failureOf(error: unknown): { code: string; message: string; next?: string } {
+  const known = isHoldfastError(error) ? error : null
+  return { code: known?.code ?? 'Internal', message: describeError(error), ...(known?.next !== undefined && { next: known.next }) }
 }

@@ -3,12 +3,13 @@
  * it is seen by the next pass. It never retries within itself and keeps nothing in memory.
  */
 import type { Action, Plan, StoreRecord } from '../domain/action.ts'
-import { mergeConditions, type Condition } from '../domain/conditions.ts'
+import { claim, mergeConditions, type Condition, type ConditionClaim } from '../domain/conditions.ts'
 import type { Desired } from '../domain/desired.ts'
-import { HoldfastError } from '../domain/errors.ts'
+import { describeError, HoldfastError, isHoldfastError } from '../domain/errors.ts'
 import { resourceNames } from '../domain/names.ts'
 import { nothing, type PlanInput } from '../domain/part.ts'
 import type { Blueprinter, CertificateIssuer, Executor, Observer } from '../domain/ports.ts'
+import type { Tier, TierName } from '../domain/tiers.ts'
 import { machineFor } from '../operations/index.ts'
 import type { Decision, Next } from '../operations/machine.ts'
 import { plan } from '../planner/plan.ts'
@@ -16,13 +17,22 @@ import { initialPhase, type IssuedCertificate, type Lease, type Store } from '..
 import { memberStatuses } from './memberStatus.ts'
 import type { MemberStatus } from '../store/views.ts'
 
+/** What a pass needs of the control database. */
+export interface PassStore {
+  readonly desired: Store['desired']
+  readonly records: Store['records']
+  readonly operations: Pick<Store['operations'], 'enter' | 'progress' | 'finish'>
+}
+
 export interface PassContext {
   readonly installation: string
-  readonly store: Store
+  readonly store: PassStore
   readonly observer: Observer
   readonly executor: Executor
   readonly blueprinter: Blueprinter
   readonly issuer: CertificateIssuer
+  /** When backups are due: the tier's own schedule, or what the settings put in its place. */
+  readonly scheduleOf: (tier: TierName) => Tier['backups']
   /** Counts what was applied; for metrics and logs. */
   readonly onAction: (action: Action, error: unknown, ms: number, lease: Lease) => void
 }
@@ -33,10 +43,13 @@ export interface PassResult {
   readonly members: ReadonlyMap<string, MemberStatus>
   readonly requeueAfterMs: number | null
   readonly actionKinds: readonly Action['kind'][]
+  readonly recordKinds: readonly StoreRecord['kind'][]
   readonly waitingFor: readonly string[]
+  /** What an action threw, after the others were applied and their records written: what was seen counts all the same. */
+  readonly failure: Error | null
 }
 
-/** Null: the database is not there any more. Throws what an action threw, after the records of the others were written. */
+/** Null: the database is not there any more. Throws when it could not be looked at, or what was decided not be written. */
 export async function runPass(context: PassContext, lease: Lease, signal: AbortSignal): Promise<PassResult | null> {
   const desired = await context.store.desired.load(lease.databaseId)
   if (desired === null) return null
@@ -45,15 +58,23 @@ export async function runPass(context: PassContext, lease: Lease, signal: AbortS
   const decided = plan(input, operated?.part ?? nothing)
   const failure = await applyPlan(context, lease, desired, decided, signal)
   if (operated !== null && failure === null) await advance(context, lease, desired, operated.next)
-  if (failure !== null) throw failure
+  const claims = failure === null ? decided.conditions : [...decided.conditions.filter((one) => one.type !== 'Progressing'), retrying(failure)]
   return {
-    settledGeneration: decided.settled && operated === null ? desired.database.generation : null,
-    conditions: mergeConditions(desired.database.conditions, decided.conditions, lease.now),
+    settledGeneration: decided.settled && desired.operation === null ? desired.database.generation : null,
+    conditions: mergeConditions(desired.database.conditions, claims, lease.now),
     members: memberStatuses(input),
     requeueAfterMs: operated === null ? decided.requeueAfterMs : Math.min(decided.requeueAfterMs ?? operationLookMs, operationLookMs),
     actionKinds: decided.actions.map((action) => action.kind),
+    recordKinds: decided.records.map((record) => record.kind),
     waitingFor: decided.waitingFor,
+    failure,
   }
+}
+
+function retrying(failure: Error): ConditionClaim {
+  const { code, next } = isHoldfastError(failure) ? failure : { code: 'Internal', next: undefined }
+  const sentences = [describeError(failure), ...(next === undefined ? [] : [next]), 'It is tried again']
+  return claim('Progressing', 'true', code, sentences.map((sentence) => `${sentence.replace(/\.$/, '')}.`).join(' '))
 }
 
 /** An unfinished operation is looked at this often when nothing wakes it. */
@@ -62,7 +83,7 @@ const operationLookMs = 2_000
 async function look(context: PassContext, desired: Desired, now: Date, signal: AbortSignal): Promise<PlanInput> {
   const observed = await context.observer.observe(desired, signal)
   const blueprints = context.blueprinter.blueprints(desired)
-  return { desired, observed, blueprints, names: resourceNames(context.installation), now }
+  return { desired, observed, blueprints, names: resourceNames(context.installation), schedule: context.scheduleOf(desired.database.tier), now }
 }
 
 function decideOperation(input: PlanInput): Decision | null {
@@ -82,12 +103,14 @@ async function applyPlan(context: PassContext, lease: Lease, desired: Desired, d
   const issued = await issueAll(context, decided.records)
   if (decided.records.length > 0) await context.store.records.apply(lease, decided.records, issued)
   const outcomes = await Promise.allSettled(decided.actions.map((action) => applyOne(context, lease, action, desired, signal)))
+  // what was just changed, or may have been, must be asked anew, not remembered
+  if (decided.actions.length > 0) context.observer.forget(desired.database.id)
   const earned = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []))
   if (earned.length > 0) await context.store.records.apply(lease, earned, await issueAll(context, earned))
-  // what was just changed must be asked anew, not remembered
-  if (decided.actions.length > 0) context.observer.forget(desired.database.id)
-  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-  return failed === undefined ? null : toError(failed.reason)
+  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [toError(outcome.reason)] : []))
+  const lost = failures.find((failure) => isHoldfastError(failure) && failure.code === 'LeaseLost')
+  if (lost !== undefined) throw lost
+  return failures[0] ?? null
 }
 
 async function applyOne(context: PassContext, lease: Lease, action: Action, desired: Desired, signal: AbortSignal): Promise<readonly StoreRecord[]> {

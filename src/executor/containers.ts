@@ -4,7 +4,7 @@
  */
 import type { EngineClient, VolumeRequest } from '../clients/docker.ts'
 import type { Blueprint } from '../domain/blueprint.ts'
-import { HoldfastError } from '../domain/errors.ts'
+import { HoldfastError, isHoldfastError } from '../domain/errors.ts'
 import { label } from '../domain/names.ts'
 
 /** Where data live, in every image: that volume is made by its own action and never on the way. */
@@ -24,7 +24,9 @@ export async function createContainer(engine: EngineClient, blueprint: Blueprint
 
 /** The id of a container that waits for its files, or null when it has been started before. */
 async function createOnly(engine: EngineClient, blueprint: Blueprint, signal: AbortSignal): Promise<string | null> {
-  const made = await engine.createContainer(blueprint, signal)
+  const made = await engine.createContainer(blueprint, signal).catch((error: unknown) => {
+    throw isHoldfastError(error) && error.code === 'NotFound' ? imageMissing(engine, blueprint, error) : error
+  })
   if (!made.existed) return made.id
   const seen = await engine.inspectContainer(made.id, signal)
   if (seen.state !== 'created') return null
@@ -40,6 +42,12 @@ function assertNotOlder(blueprint: Blueprint, found: Readonly<Record<string, str
   const theirs = Number(found[label.generation] ?? 0)
   if (ours >= theirs) return
   throw new HoldfastError('LeaseLost', `The container ${blueprint.name} was made for generation ${theirs}, newer than ${ours}`)
+}
+
+function imageMissing(engine: EngineClient, { image, name }: Blueprint, cause: unknown): HoldfastError {
+  return new HoldfastError('Internal', `The container ${name} cannot be made: the image ${image} is not on the engine ${engine.engine}`, {
+    next: 'Start the service again: it builds the images that are missing', cause, facts: { image },
+  })
 }
 
 async function requireDataVolume(engine: EngineClient, name: string, signal: AbortSignal): Promise<void> {

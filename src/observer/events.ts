@@ -1,7 +1,7 @@
 /** What an engine's event means for the facts. Pure. Events of strangers, and those that change nothing we keep, mean nothing. */
-import type { ContainerListed, EngineEvent } from '../clients/docker.ts'
+import type { EngineEvent } from '../clients/docker.ts'
 import { label, labelPrefix } from '../domain/names.ts'
-import type { ContainerSeen, ContainerState } from '../domain/observed.ts'
+import type { ContainerState } from '../domain/observed.ts'
 import type { Change } from './facts.ts'
 
 export type Meaning =
@@ -47,20 +47,8 @@ function thingMeaning(event: EngineEvent, gone: Change): Meaning {
   return null
 }
 
-function exitCodeOf(text: string | undefined): number | null {
+export function exitCodeOf(text: string | undefined): number | null {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : null
-}
-
-/** A container as a list shows it. `since` is when we first saw it so: a list does not tell. */
-export function listedContainer(listed: ContainerListed, now: Date): ContainerSeen {
-  return {
-    id: listed.id,
-    name: listed.name,
-    state: listed.state,
-    labels: ownLabels(listed.labels),
-    since: listed.state === 'created' ? listed.createdAt : now,
-    exitCode: exitCodeOf(/^(?:Exited|Restarting) \((\d+)\)/.exec(listed.status)?.[1]),
-  }
 }
 
 /** An event mixes labels with other attributes, and an image adds labels of its own. */

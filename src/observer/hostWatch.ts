@@ -9,9 +9,11 @@ import type { EngineSeen } from '../domain/observed.ts'
 import type { Clock } from '../domain/ports.ts'
 import { known, unknown, type Sighting } from '../domain/sighting.ts'
 import { reasonOf } from './answers.ts'
-import { listedContainer, meaningOf, ownLabels } from './events.ts'
-import { EngineFacts, type Affected, type Listing } from './facts.ts'
+import { meaningOf, ownLabels } from './events.ts'
+import { EngineFacts, type Affected } from './facts.ts'
+import { listEngine } from './listing.ts'
 import type { Log } from './log.ts'
+import { defaultTiming, type WatchTiming } from './timing.ts'
 
 /** What watching needs of an engine. */
 export type WatchedEngine =
@@ -24,31 +26,6 @@ export interface WatchOptions {
   readonly log: Log
   readonly onAffected: (affected: Affected) => void
   readonly timing?: Partial<WatchTiming>
-}
-
-export interface WatchTiming {
-  /** Complete list, against what events missed. */
-  readonly resyncMs: number
-  /** The first list once more, after the engine's own lists have caught up with its events. */
-  readonly confirmMs: number
-  /** Silence after which the engine is asked whether it lives: a frozen one keeps its connections. */
-  readonly heartbeatMs: number
-  readonly heartbeatTimeoutMs: number
-  /** Between two attempts to connect, doubled up to the longest. */
-  readonly retryMs: number
-  readonly longestRetryMs: number
-  /** An interruption longer than this is told to everybody who has something here. */
-  readonly graceMs: number
-}
-
-const defaultTiming: WatchTiming = {
-  resyncMs: 5 * 60_000,
-  confirmMs: 3_000,
-  heartbeatMs: 10_000,
-  heartbeatTimeoutMs: 5_000,
-  retryMs: 100,
-  longestRetryMs: 5_000,
-  graceMs: 3_000,
 }
 
 /** The events of before the connection that are asked for: the engine takes up the stream a moment after it says so. */
@@ -171,15 +148,7 @@ export class HostWatch {
     const { engine, installation, clock } = this.#options
     const startedAt = this.#tick()
     const now = clock.now()
-    const labels = { [label.installation]: installation }
-    const [containers, volumes, networks] = await Promise.all([
-      engine.listContainers(labels, signal), engine.listVolumes(labels, signal), engine.listNetworks(labels, signal),
-    ])
-    const listing: Listing = {
-      containers: containers.map((listed) => listedContainer(listed, now)),
-      volumes: volumes.map(({ name, labels: all }) => ({ name, labels: ownLabels(all) })),
-      networks: networks.map(({ id, name, labels: all }) => ({ id, name, labels: ownLabels(all) })),
-    }
+    const listing = await listEngine(engine, installation, now, signal)
     const affected = facts.replace(listing, startedAt)
     this.#provenAt = now
     return affected

@@ -4,8 +4,9 @@ import type { EngineSeen } from '../domain/observed.ts'
 import type { Clock } from '../domain/ports.ts'
 import type { Sighting } from '../domain/sighting.ts'
 import type { Affected } from './facts.ts'
-import { HostWatch, type WatchedEngine, type WatchTiming } from './hostWatch.ts'
+import { HostWatch, type WatchedEngine } from './hostWatch.ts'
 import type { Log } from './log.ts'
+import type { WatchTiming } from './timing.ts'
 
 export interface HostsOptions<Engine extends WatchedEngine> {
   readonly installation: string

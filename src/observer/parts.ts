@@ -1,5 +1,5 @@
 /** Which questions a pass has to ask, from what is desired and what the inventory holds. Pure. */
-import type { Desired, Host, Instance, Member, Proxy } from '../domain/desired.ts'
+import type { Desired, Host, Member, Proxy } from '../domain/desired.ts'
 import { hostOf } from '../domain/desired.ts'
 import { label, type ResourceKind, type ResourceNames } from '../domain/names.ts'
 import type { ContainerSeen, EngineSeen } from '../domain/observed.ts'
@@ -16,6 +16,7 @@ export interface RunningMember {
 
 export interface RunningProxy {
   readonly key: string
+  readonly endpointId: string
   readonly proxy: Proxy
   readonly host: Host
   readonly container: ContainerSeen
@@ -28,7 +29,7 @@ export interface FoundJob {
 }
 
 export function runningMembers(desired: Desired, engines: Engines, names: ResourceNames): RunningMember[] {
-  return desired.instances.flatMap((instance: Instance) => instance.members).flatMap((member) => {
+  return desired.instances.flatMap((instance) => instance.members).flatMap((member) => {
     const container = running(engines, member.hostId, names.member(member.id))
     return container === null ? [] : [{ member, host: hostOf(desired, member.hostId), container }]
   })
@@ -39,7 +40,7 @@ export function runningProxies(desired: Desired, engines: Engines, names: Resour
   if (endpoint === null) return []
   return proxiesInUse(desired, endpoint).flatMap((proxy) => {
     const container = running(engines, proxy.hostId, names.endpoint(endpoint.id, proxy.slot))
-    return container === null ? [] : [{ key: proxyKey(endpoint.id, proxy.slot), proxy, host: hostOf(desired, proxy.hostId), container }]
+    return container === null ? [] : [{ key: proxyKey(endpoint.id, proxy.slot), endpointId: endpoint.id, proxy, host: hostOf(desired, proxy.hostId), container }]
   })
 }
 

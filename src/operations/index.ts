@@ -1,12 +1,18 @@
 /** Every phase machine by kind. A controller works only on operations whose version it knows. */
-import type { Operation } from '../domain/desired.ts'
+import type { Operation, OperationKind } from '../domain/desired.ts'
 import type { Machine } from './machine.ts'
 import { restoreMachine } from './restore.ts'
 import { takeOverEndpointMachine } from './takeOverEndpoint.ts'
 
-const machines: Readonly<Record<Operation['kind'], Machine>> = {
+const machines: Readonly<Record<OperationKind, Machine>> = {
   restore: restoreMachine,
   takeOverEndpoint: takeOverEndpointMachine,
+}
+
+/** The newest version of each machine: databases with a newer unfinished operation are left to newer controllers. */
+export const machineVersions: Readonly<Record<OperationKind, number>> = {
+  restore: restoreMachine.version,
+  takeOverEndpoint: takeOverEndpointMachine.version,
 }
 
 /** The machine of an operation, or null when this controller is too old for it. */

@@ -10,7 +10,7 @@ import { jobId } from '../domain/names.ts'
 import type { JobSeen } from '../domain/observed.ts'
 import { act, merge, nothing, record, waitFor, type Part } from '../domain/part.ts'
 import { stay, type Decision, type Machine, type MachineInput, type Next } from './machine.ts'
-import { engineOf, primaryOf } from '../domain/reading.ts'
+import { engineOf, jobOf, primaryOf } from '../domain/reading.ts'
 
 export const restoreInputSchema = z.object({
   databaseId: z.string(),
@@ -23,6 +23,10 @@ const notesSchema = z.object({ attempt: z.number().int().min(1).default(1) })
 
 const maxAttempts = 3
 const lookMs = 700
+/** A restore whose progress stands still for this long hangs; replaying the WAL of one busy day takes less. */
+const stallMs = 60 * 60_000
+/** The files are restored and recovered by then: what is left is an ordinary start. */
+const readyMs = 15 * 60_000
 
 export const restoreMachine: Machine = {
   kind: 'restore',
@@ -42,7 +46,12 @@ export const restoreMachine: Machine = {
   },
 }
 
-function target(input: MachineInput): { instance: Instance; member: Member } | null {
+interface Target {
+  readonly instance: Instance
+  readonly member: Member
+}
+
+function target(input: MachineInput): Target | null {
   const instance = input.desired.instances.find((one) => one.role === 'restoring')
   const member = instance?.members[0]
   return instance === undefined || member === undefined ? null : { instance, member }
@@ -52,19 +61,24 @@ function makingVolume(input: MachineInput): Decision {
   const found = target(input)
   if (found === null) return give('NothingToRestore', 'the new database has no instance that is being restored', 'Delete it and restore again.')
   const { instance, member } = found
-  const name = input.names.dataVolume(member.id)
   const engine = engineOf(input.observed, member.hostId)
-  if (!engine.known) return stay(waitFor('the host', lookMs), `its host to be seen (${engine.reason})`)
-  const hasAgent = input.blueprints.agents.has(instance.id)
-  if (engine.value.volumes.some((volume) => volume.name === name) && hasAgent) {
+  if (!engine.known) return stay(waitFor('the host to be seen', lookMs), `its host to be seen (${engine.reason})`)
+  if (hasVolume(input, member)) {
+    // the job reads the store with the files of the agent-to-be
+    if (!input.blueprints.agents.has(instance.id)) return stay(waitFor('the certificate of the backup agent', lookMs), 'the certificate of its backup agent')
     return { part: soon, next: { to: 'enter', phase: 'restoringFiles', because: 'the data volume is there' } }
   }
   const { database } = input.desired
   const create = act({
     kind: 'createDataVolume', hostId: member.hostId, memberId: member.id, instanceId: instance.id,
-    databaseId: database.id, name, bytes: database.storageBytes,
+    databaseId: database.id, name: input.names.dataVolume(member.id), bytes: database.storageBytes,
   })
   return stay(merge([create, waitFor('the data volume to be made', 100)]), 'the data volume to be made')
+}
+
+function hasVolume({ observed, names }: MachineInput, member: Member): boolean {
+  const engine = engineOf(observed, member.hostId)
+  return engine.known && engine.value.volumes.some((volume) => volume.name === names.dataVolume(member.id))
 }
 
 function restoringFiles(input: MachineInput): Decision {
@@ -72,17 +86,27 @@ function restoringFiles(input: MachineInput): Decision {
   if (found === null) return { part: soon, next: { to: 'enter', phase: 'awaitingReady', because: 'the files were restored' } }
   const { attempt } = notesSchema.parse(input.operation.notes)
   const id = jobId.restore(input.operation.id, attempt)
-  const job = input.observed.jobs.get(id)
-  if (job === undefined) return startJob(input, found.instance, id)
+  const job = jobOf(input.observed, found.instance, id)
+  if (job === undefined) return startJob(input, found, id)
   if (!job.known) return stay(waitFor('the restore job to be seen', lookMs), `the restore job to be seen (${job.reason})`)
   const { result } = job.value
-  if (result === null) return stay(waitFor('the files to be restored', lookMs), 'the files to be restored', progressOf(job.value))
+  if (result === null) return underWay(input, found.member, job.value, attempt)
   if (!result.ok) return retry(attempt, `${result.code}: ${result.message}`)
   return restored(found.instance, result.facts)
 }
 
-function startJob(input: MachineInput, instance: Instance, id: string): Decision {
+function underWay({ operation, now }: MachineInput, member: Member, job: JobSeen, attempt: number): Decision {
+  const stillForMs = now.getTime() - Math.max(operation.progressedAt.getTime(), job.container.since.getTime())
+  if (stillForMs < stallMs) return stay(waitFor('the files to be restored', lookMs), 'the files to be restored', progressOf(job))
+  const { part, next } = retry(attempt, `it made no progress for ${stallMs / 60_000} minutes`)
+  // two of them would write the same volume
+  const end = act({ kind: 'removeContainer', hostId: member.hostId, containerId: job.container.id, name: job.container.name })
+  return { part: merge([end, part]), next }
+}
+
+function startJob(input: MachineInput, { instance, member }: Target, id: string): Decision {
   const source = restoreInputSchema.parse(input.operation.input)
+  if (!hasVolume(input, member)) return { part: soon, next: { to: 'enter', phase: 'makingVolume', because: 'the data volume is gone again' } }
   const store = input.observed.objectStore
   if (!store.known) return stay(waitFor('the object store', 5 * lookMs), `the object store to answer (${store.reason})`)
   const start = act({ kind: 'startJob', order: { job: 'restore', jobId: id, instanceId: instance.id, source } })
@@ -99,11 +123,17 @@ function restored(instance: Instance, facts: Readonly<Record<string, unknown>>):
   return { part: { ...records, requeueAfterMs: 0 }, next: { to: 'enter', phase: 'awaitingReady', because: 'the files were restored and recovered' } }
 }
 
+/** While its host cannot be seen nothing is known against it, so no deadline counts. */
 function awaitingReady(input: MachineInput): Decision {
+  const { operation, now } = input
   const instance = input.desired.instances.find((one) => one.role === 'serving')
   const primary = instance === undefined ? null : primaryOf(input.observed, instance)
   if (primary?.databases.includes(input.desired.database.databaseName) === true) {
     return { part: nothing, next: { to: 'finish', outcome: 'succeeded', because: 'the restored database accepts writes' } }
+  }
+  const isSeen = instance?.members.every((member) => engineOf(input.observed, member.hostId).known) === true
+  if (isSeen && now.getTime() - operation.phaseEnteredAt.getTime() > readyMs) {
+    return give('NotReady', `the restored database did not accept connections within ${readyMs / 60_000} minutes`, 'Look at its conditions; delete it and restore again if they do not get better. The source is untouched.')
   }
   return stay(waitFor('the restored database to accept connections', lookMs), 'the restored database to accept connections')
 }

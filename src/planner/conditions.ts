@@ -1,13 +1,13 @@
 /** The public answer, from what was seen: one function per condition. */
 import { claim, type ConditionClaim } from '../domain/conditions.ts'
-import { servingInstance, type Backup, type Instance } from '../domain/desired.ts'
+import { certificateKey, servingInstance, type Backup, type Database, type Instance } from '../domain/desired.ts'
 import type { PostgresSeen } from '../domain/observed.ts'
-import { walSlotName } from '../domain/prepared.ts'
 import { tiers } from '../domain/tiers.ts'
 import { isSettled, type Part, type PlanInput } from '../domain/part.ts'
-import { latestRun } from './schedule.ts'
+import { wantedCertificates } from './certificates.ts'
+import { latestDue } from './schedule.ts'
 import { readOnlyAboveShare, usedShare, warnAboveShare } from './storage.ts'
-import { primaryOf, proxiesInUse, proxyKey } from '../domain/reading.ts'
+import { primaryOf, proxiesInUse, proxyKey, walSlotOf } from '../domain/reading.ts'
 
 /** A scheduled backup may take this long before its absence is a fault. */
 const backupGraceMs = 2 * 60 * 60_000
@@ -19,8 +19,9 @@ const archiveBehindTimeouts = 5
 export function planConditions(input: PlanInput, part: Part): ConditionClaim[] {
   const instance = servingInstance(input.desired)
   const primary = instance === undefined ? null : primaryOf(input.observed, instance)
+  const missing = dataMissing(part)
   const claims = [
-    primaryAvailable(input, instance, primary),
+    missing.status === 'true' ? claim('PrimaryAvailable', 'false', missing.reason, missing.message) : primaryAvailable(input, instance, primary),
     endpointAvailable(input),
     storageAvailable(primary),
     backupsHealthy(input, instance),
@@ -28,7 +29,7 @@ export function planConditions(input: PlanInput, part: Part): ConditionClaim[] {
     certificatesValid(input),
     progressing(input, part),
     paused(input),
-    dataMissing(part),
+    missing,
   ]
   return [ready(claims), ...claims]
 }
@@ -47,21 +48,40 @@ function primaryAvailable(input: PlanInput, instance: Instance | undefined, prim
       ? claim('PrimaryAvailable', 'true', 'AcceptsWrites', 'PostgreSQL accepts writes.')
       : claim('PrimaryAvailable', 'false', 'Preparing', 'PostgreSQL runs; its roles and database are being prepared.')
   }
-  if (instance === undefined) return claim('PrimaryAvailable', 'false', 'Restoring', 'The data is being restored.')
-  const unseen = instance.members.map((member) => input.observed.engines.get(member.hostId)).find((engine) => engine !== undefined && !engine.known)
-  if (unseen !== undefined && !unseen.known) return claim('PrimaryAvailable', 'unknown', 'HostUnreachable', `The host cannot be seen: ${unseen.reason}.`)
+  if (instance === undefined) return unserved(input)
+  const unseen = unseenHost(input, instance.members.map((member) => member.hostId))
+  if (unseen !== null) return claim('PrimaryAvailable', 'unknown', 'HostUnreachable', unseen)
   const probe = instance.members.map((member) => input.observed.postgres.get(member.id)).find((seen) => seen !== undefined)
-  const why = probe === undefined || probe.known ? 'its container does not run yet' : probe.reason
-  return claim('PrimaryAvailable', 'false', 'NotAnswering', `PostgreSQL does not answer: ${why}.`)
+  if (probe?.known === true) return claim('PrimaryAvailable', 'false', 'InRecovery', 'PostgreSQL accepts no writes: it is recovering, or it is fenced.')
+  return claim('PrimaryAvailable', 'false', 'NotAnswering', `PostgreSQL does not answer: ${probe === undefined ? 'its container does not run' : probe.reason}.`)
+}
+
+function unserved({ desired }: PlanInput): ConditionClaim {
+  return desired.operation === null
+    ? claim('PrimaryAvailable', 'false', 'RestoreFailed', 'The data could not be restored. Delete this database, and restore another backup or time; the source is untouched.')
+    : claim('PrimaryAvailable', 'false', 'Restoring', 'The data is being restored.')
+}
+
+/** A host of these that cannot be seen: what it holds is unknown, not absent. */
+function unseenHost({ desired, observed }: PlanInput, hostIds: readonly string[]): string | null {
+  for (const hostId of hostIds) {
+    const engine = observed.engines.get(hostId)
+    const name = desired.hosts.find((host) => host.id === hostId)?.name ?? hostId
+    if (engine?.known === false) return `The host ${name} cannot be seen: ${engine.reason}. It is asked again; what runs there goes on.`
+  }
+  return null
 }
 
 function endpointAvailable(input: PlanInput): ConditionClaim {
   const { endpoint } = input.desired
   if (endpoint === null) return claim('EndpointAvailable', 'false', 'NotMade', 'The endpoint is not made yet.')
-  const seen = proxiesInUse(input.desired, endpoint).map((proxy) => input.observed.proxies.get(proxyKey(endpoint.id, proxy.slot)))
+  const proxies = proxiesInUse(input.desired, endpoint)
+  const seen = proxies.map((proxy) => input.observed.proxies.get(proxyKey(endpoint.id, proxy.slot)))
   if (seen.some((proxy) => proxy?.known === true)) return claim('EndpointAvailable', 'true', 'Routing', 'The endpoint routes connections.')
+  const unseen = unseenHost(input, proxies.map((proxy) => proxy.hostId))
+  if (unseen !== null) return claim('EndpointAvailable', 'unknown', 'HostUnreachable', unseen)
   const reason = seen.find((proxy) => proxy !== undefined && !proxy.known)
-  const why = reason !== undefined && !reason.known ? reason.reason : 'its container does not run yet'
+  const why = reason?.known === false ? reason.reason : 'its container does not run'
   return claim('EndpointAvailable', 'false', 'NotAnswering', `The endpoint does not answer: ${why}.`)
 }
 
@@ -80,16 +100,16 @@ function backupsHealthy(input: PlanInput, instance: Instance | undefined): Condi
   const own = input.desired.backups.filter((backup) => backup.instanceId === instance?.id)
   const good = own.find((backup) => backup.state === 'verified')
   const ended = own.find((backup) => backup.state === 'verified' || backup.state === 'failed')
-  if (ended?.state === 'failed') return claim('BackupsHealthy', 'false', 'LastBackupFailed', `The last backup failed: ${ended.failure?.message ?? 'no reason was given'}.`)
-  if (good === undefined) return claim('BackupsHealthy', 'false', 'NoBackupYet', 'No backup has been taken and read back yet.')
+  if (ended?.state === 'failed') return claim('BackupsHealthy', 'false', 'LastBackupFailed', `The last backup failed: ${ended.failure?.message ?? 'no reason was given'}. The schedule takes the next one; to try now, request one.`)
+  if (good === undefined) return claim('BackupsHealthy', 'false', 'NoBackupYet', 'No backup has been taken and read back yet; the first one is taken as soon as the database accepts writes.')
   const late = lateSince(input, own)
   if (late !== null) return claim('BackupsHealthy', 'false', 'BackupLate', `The backup due at ${late.toISOString()} was not taken: ${whyLate(input, own)}.`)
   return claim('BackupsHealthy', 'true', 'Verified', `The last backup (${good.kind}) was read back at ${good.verifiedAt?.toISOString() ?? 'an unknown time'}.`)
 }
 
-function lateSince({ desired, now }: PlanInput, own: readonly Backup[]): Date | null {
+function lateSince({ desired, schedule, now }: PlanInput, own: readonly Backup[]): Date | null {
   const before = new Date(now.getTime() - backupGraceMs)
-  const due = latestRun(tiers[desired.database.tier].backups.incremental, before)
+  const due = latestDue(schedule, before)
   if (due === null || due < desired.database.createdAt) return null
   return own.some((backup) => backup.state === 'verified' && backup.requestedAt >= due) ? null : due
 }
@@ -103,8 +123,8 @@ function walArchived(input: PlanInput, instance: Instance | undefined, primary: 
   const archive = instance === undefined ? undefined : input.observed.archives.get(instance.id)
   if (!input.observed.objectStore.known) return claim('WalArchived', 'false', 'StoreUnreachable', `The object store does not answer (${input.observed.objectStore.reason}); WAL is kept at the database within its limit meanwhile.`)
   if (primary === null || archive === undefined || !archive.known) return claim('WalArchived', 'unknown', 'NotSeen', 'The archive was not looked at yet.')
-  const slot = primary.slots.find((one) => one.name === walSlotName)
-  if (slot === undefined || !slot.active) return claim('WalArchived', 'false', 'NobodyReceives', 'The backup agent does not receive WAL; it is kept at the database within its limit.')
+  const slot = walSlotOf(primary)
+  if (slot === undefined || !slot.active) return claim('WalArchived', 'false', 'NobodyReceives', 'The backup agent does not receive WAL; it is kept at the database within its limit, and the agent is started again.')
   if (slot.retainedBytes > archiveBehindBytes) return claim('WalArchived', 'false', 'Behind', `The backup agent is ${slot.retainedBytes} bytes of WAL behind.`)
   const { newestAt } = archive.value
   if (newestAt === null) return claim('WalArchived', 'unknown', 'NothingYet', 'No WAL has reached the archive yet.')
@@ -124,16 +144,26 @@ function isAhead(primary: PostgresSeen, newest: string | null): boolean {
 }
 
 function certificatesValid({ desired, now }: PlanInput): ConditionClaim {
-  const expired = [...desired.certificates.values()].find((certificate) => certificate.notAfter <= now)
+  const held = wantedCertificates(desired).flatMap(({ purpose, ownerId }) => desired.certificates.get(certificateKey(purpose, ownerId)) ?? [])
+  const expired = held.find((certificate) => certificate.notAfter <= now)
   if (expired === undefined) return claim('CertificatesValid', 'true', 'Valid', 'All certificates are valid.')
-  return claim('CertificatesValid', 'false', 'Expired', `The certificate of ${expired.commonName} expired at ${expired.notAfter.toISOString()}.`)
+  return claim('CertificatesValid', 'false', 'Expired', `The certificate of ${expired.commonName} expired at ${expired.notAfter.toISOString()}; a new one is issued.`)
 }
 
 function progressing({ desired }: PlanInput, part: Part): ConditionClaim {
-  if (part.blocked !== null) return claim('Progressing', 'false', part.blocked.reason, part.blocked.message)
-  if (desired.database.deletionRequestedAt !== null) return claim('Progressing', 'true', 'Deleting', part.waitingFor[0] ?? 'The database is being deleted.')
+  const [blocked] = part.blocked
+  if (blocked !== undefined) return claim('Progressing', 'false', blocked.reason, blocked.message)
+  if (desired.database.paused) return claim('Progressing', 'false', 'Paused', 'Nothing is done while the database is paused; resume it to go on.')
+  if (desired.database.deletionRequestedAt !== null) return deleting(desired.database, part)
   if (isSettled(part)) return claim('Progressing', 'false', 'Settled', 'Everything is as asked for.')
   return claim('Progressing', 'true', 'Working', part.waitingFor.length === 0 ? 'Changes are being made.' : `Waiting for ${part.waitingFor.slice(0, 3).join('; ')}.`)
+}
+
+function deleting({ removedAt, backupsKeptUntil }: Database, part: Part): ConditionClaim {
+  if (removedAt !== null && backupsKeptUntil !== null && isSettled(part)) {
+    return claim('Progressing', 'false', 'BackupsKept', `The database is deleted; its backups are kept until ${backupsKeptUntil.toISOString()}.`)
+  }
+  return claim('Progressing', 'true', 'Deleting', part.waitingFor.length === 0 ? 'The database is being deleted.' : `Deleting; waiting for ${part.waitingFor.slice(0, 3).join('; ')}.`)
 }
 
 function paused({ desired }: PlanInput): ConditionClaim {
@@ -143,7 +173,8 @@ function paused({ desired }: PlanInput): ConditionClaim {
 }
 
 function dataMissing(part: Part): ConditionClaim {
-  return part.blocked?.reason === 'DataMissing'
-    ? claim('DataMissing', 'true', 'DataMissing', part.blocked.message)
-    : claim('DataMissing', 'false', 'DataPresent', 'The data is where it should be.')
+  const missing = part.blocked.find((blocked) => blocked.reason === 'DataMissing')
+  return missing === undefined
+    ? claim('DataMissing', 'false', 'DataPresent', 'The data is where it should be.')
+    : claim('DataMissing', 'true', 'DataMissing', missing.message)
 }

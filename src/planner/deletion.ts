@@ -49,7 +49,11 @@ function isDataGone({ observed, names }: PlanInput, instance: Instance): boolean
 }
 
 export function planContainersGone(input: PlanInput): Part {
-  return overEngines(input, 'containers', (hostId, engine) => engine.containers.map((seen) => planContainerGone(hostId, seen)))
+  return overEngines(input, 'containers', containersGone)
+}
+
+function containersGone(hostId: string, { containers }: EngineSeen): Part[] {
+  return containers.map((seen) => planContainerGone(hostId, seen))
 }
 
 function planContainerGone(hostId: string, seen: ContainerSeen): Part {
@@ -74,15 +78,21 @@ function isAlive({ state }: ContainerSeen): boolean {
 }
 
 export function planVolumesGone(input: PlanInput): Part {
-  const { desired, names } = input
-  const network = names.network(desired.project.id)
+  return overEngines(input, 'volumes', (hostId, engine) =>
+    // a late call of a controller that had lost its lease may have made one, which would hold its volumes
+    engine.containers.length > 0 ? containersGone(hostId, engine) : [...volumesGone(input, hostId, engine), ...networksGone(input, hostId, engine)])
+}
+
+function volumesGone({ desired, names }: PlanInput, hostId: string, { volumes }: EngineSeen): Part[] {
   const dataVolumes = new Set(desired.instances.flatMap((instance) => instance.members.map((member) => names.dataVolume(member.id))))
-  return overEngines(input, 'volumes', (hostId, engine) => [
-    ...engine.volumes.filter((volume) => !isHandedOver(desired, volume)).map(({ name }) =>
-      merge([act({ kind: 'removeVolume', hostId, name, isData: dataVolumes.has(name) }), waitFor(`volume ${name} to be gone`, soonMs)])),
-    ...engine.networks.filter((seen) => desired.lastOfProject && seen.name === network).map(({ name }) =>
-      merge([act({ kind: 'removeNetwork', hostId, name }), waitFor(`network ${name} to be gone`, soonMs)])),
-  ])
+  return volumes.filter((volume) => !isHandedOver(desired, volume)).map(({ name }) =>
+    merge([act({ kind: 'removeVolume', hostId, name, isData: dataVolumes.has(name) }), waitFor(`volume ${name} to be gone`, soonMs)]))
+}
+
+function networksGone({ desired, names }: PlanInput, hostId: string, { networks }: EngineSeen): Part[] {
+  if (!desired.lastOfProject) return []
+  return networks.filter((network) => network.name === names.network(desired.project.id)).map(({ name }) =>
+    merge([act({ kind: 'removeNetwork', hostId, name }), waitFor(`network ${name} to be gone`, soonMs)]))
 }
 
 /** The files of an endpoint's proxy stay with the endpoint: another database has taken it over and uses them. */
@@ -101,9 +111,10 @@ function overEngines(input: PlanInput, finalizer: Finalizer, gone: (hostId: stri
 }
 
 /** Backups outlive their database until their date; purging is asked for until the store is seen empty. */
-export function planBackupsGone({ desired, now }: PlanInput): Part {
+export function planBackupsGone({ desired, observed: { objectStore }, now }: PlanInput): Part {
   const until = desired.database.backupsKeptUntil
   if (until !== null && until > now) return lookAgain(Math.min(until.getTime() - now.getTime(), dayMs))
+  if (!objectStore.known) return waitFor(`the object store to answer, to purge the backups (${objectStore.reason})`, unseenMs)
   const purge = act({ kind: 'purgeRepositories', instanceIds: desired.instances.map((instance) => instance.id) })
   return merge([purge, waitFor('the backups to be purged from the store', soonMs * 4)])
 }

@@ -9,21 +9,22 @@ import { planBackups, planFinishedJobs } from './backups.ts'
 import { planCertificates } from './certificates.ts'
 import { planConditions } from './conditions.ts'
 import { currentFinalizer, planBackupsGone, planContainersGone, planFinalBackup, planVolumesGone } from './deletion.ts'
-import { planEndpoint } from './endpoint.ts'
+import { planEndpoint, planLeftProxies } from './endpoint.ts'
 import { planMembers } from './members.ts'
 import { planNetworks } from './networks.ts'
-import { isSettled, merge, nothing, type Part, type PlanInput } from '../domain/part.ts'
+import { block, changesAnything, isSettled, merge, nothing, type Part, type PlanInput } from '../domain/part.ts'
 import { primaryOf } from '../domain/reading.ts'
 
 /** `extra` is what an unfinished operation decided for this pass. */
 export function plan(input: PlanInput, extra: Part = nothing): Plan {
   const wanted = merge([extra, planDatabase(input)])
-  const part = input.desired.database.paused ? { ...nothing, blocked: wanted.blocked } : oneDisruption(wanted)
+  const { paused } = input.desired.database
+  const part = paused ? { ...nothing, blocked: wanted.blocked } : lookAfterChange(oneDisruption(wanted))
   return {
     actions: part.actions,
     records: part.records,
     conditions: planConditions(input, part),
-    settled: isSettled(part) && !input.desired.database.paused,
+    settled: isSettled(part) && !paused,
     requeueAfterMs: part.requeueAfterMs,
     waitingFor: part.waitingFor,
   }
@@ -46,20 +47,39 @@ function planDatabase(input: PlanInput): Part {
 }
 
 function planServing(input: PlanInput): Part {
-  const shared = [planCertificates(input), planNetworks(input), planFinishedJobs(input)]
+  const networks = planNetworks(input)
+  const certificates = planCertificates(input)
   // a container cannot join a network that is not there yet
-  if (shared.some((part) => part.actions.some((action) => action.kind === 'createNetwork'))) return merge(shared)
+  if (networks.actions.length > 0) return merge([networks, certificates])
+  // what serves comes before what is tidied up: only one of them may be disruptive
+  return merge([networks, certificates, planInstance(input), planEndpoint(input), planLeftProxies(input), planFinishedJobs(input)])
+}
+
+function planInstance(input: PlanInput): Part {
   const instance = servingInstance(input.desired)
-  const endpoint = planEndpoint(input)
-  if (instance === undefined) return merge([...shared, endpoint])
+  if (instance === undefined) return planUnserved(input)
   const members = planMembers(input, instance)
   const primary = primaryOf(input.observed, instance)
   const isPrepared = primary !== null && !members.actions.some((action) => action.kind === 'prepareDatabase')
-  const protection = isPrepared && instance.initialisedAt !== null
-    ? [planAgent(input, instance, primary), planBackups(input, instance)]
-    : []
-  return merge([...shared, members, endpoint, ...protection])
+  if (!isPrepared || instance.initialisedAt === null) return members
+  return merge([members, planAgent(input, instance, primary), planBackups(input, instance, primary)])
 }
+
+/** Nothing serves while a restore is under way, and nothing ever will when it has failed. */
+function planUnserved({ desired }: PlanInput): Part {
+  if (desired.operation !== null) return nothing
+  return block('RestoreFailed', 'The data could not be restored; the events of this database say why. Delete it, and restore another backup or time; the source is untouched.')
+}
+
+/** Success is observed: after a change the world is looked at again, whoever forgot to ask for it. */
+function lookAfterChange(part: Part): Part {
+  if (!changesAnything(part)) return part
+  const soon = part.actions.length === 0 ? 0 : actionLookMs
+  return { ...part, requeueAfterMs: Math.min(part.requeueAfterMs ?? soon, soon) }
+}
+
+/** Most actions are seen by the events of their engine before; this is for those that make none. */
+const actionLookMs = 1_000
 
 /** At most one disruptive action a pass; then the world is looked at again before the next. */
 function oneDisruption(part: Part): Part {

@@ -4,7 +4,8 @@
 import type { RenderedFile } from '../domain/blueprint.ts'
 import { commonName } from '../domain/names.ts'
 import { encoded, identifier, lines } from './encode.ts'
-import { postgresSettings, settingLines } from './postgresSettings.ts'
+import type { Encoded } from './encode.ts'
+import { postgresSettings, restartLines, settingLines } from './postgresSettings.ts'
 import type { MemberSizes } from './postgresSettings.ts'
 import { keyPairFiles, plainFile, rendered, trustFile } from './rendered.ts'
 import type { KeyMaterial, Rendered } from './rendered.ts'
@@ -21,14 +22,11 @@ export interface MemberInput {
 }
 
 export function renderMember(input: MemberInput): Rendered {
-  const settings = postgresSettings(input.sizes)
+  const settings = renderTemplate('member/postgresql.conf', { settings: settingLines(postgresSettings(input.sizes)) })
   const agent = identifier(commonName.agent(input.instanceId))
   const files = [
     plainFile('/conf/instance', `${identifier(input.instanceId).text}\n`),
-    plainFile('/conf/postgresql.conf', renderTemplate('member/postgresql.conf', {
-      restartSettings: settingLines(settings.restart),
-      reloadSettings: settingLines(settings.reload),
-    })),
+    plainFile('/conf/postgresql.conf', settings),
     plainFile('/conf/pg_hba.conf', renderTemplate('member/pg_hba.conf', {})),
     plainFile('/conf/pg_ident.conf', renderTemplate('member/pg_ident.conf', {
       controller: identifier(commonName.controller(input.installation)),
@@ -40,7 +38,7 @@ export function renderMember(input: MemberInput): Rendered {
     trustFile(input.trustBundlePem),
     ...keyPairFiles('server', input.server),
   ]
-  return rendered(files, settings.restart, (hash) => plainFile('/conf/revision.conf', `holdfast.config_hash = '${hash}'\n`))
+  return rendered(files, restartLines(settings), (hash) => plainFile('/conf/revision.conf', `holdfast.config_hash = '${hash}'\n`))
 }
 
 /**
@@ -51,6 +49,6 @@ export function initialiseFile(instanceId: string): RenderedFile {
   return plainFile('/conf/initialise', `${identifier(instanceId).text}\n`)
 }
 
-function poolerLine(endpointId: string) {
+function poolerLine(endpointId: string): Encoded {
   return encoded`holdfast  "${identifier(commonName.pooler(endpointId))}"  holdfast_pooler`
 }

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
+import { ensureBaseImage } from '../../src/bootstrap/baseImage.ts'
 import { connectEngine, type EngineEvent } from '../../src/clients/docker.ts'
 import type { Blueprint } from '../../src/domain/blueprint.ts'
 import { isHoldfastError } from '../../src/domain/errors.ts'
 import { label } from '../../src/domain/names.ts'
+import { openTestEngine } from '../e2e/testEngine.ts'
 
 const engineAddress = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock'
 const run = `docker-${randomBytes(4).toString('hex')}`
@@ -15,7 +17,7 @@ const subnet = `10.${200 + (randomBytes(1)[0] ?? 0) % 50}.${randomBytes(1)[0] ??
 const networkName = `${installation}-net`
 const image = 'debian:trixie-slim'
 const engine = connectEngine({ engine: engineAddress, labels: { [label.run]: run } })
-const signal = AbortSignal.timeout(120_000)
+const signal = AbortSignal.timeout(700_000)
 
 function blueprint(name: string, over: Partial<Blueprint> = {}): Blueprint {
   return {
@@ -52,7 +54,11 @@ async function started(print: Blueprint): Promise<string> {
   return id
 }
 
-before(() => engine.createNetwork({ name: networkName, subnet, labels: ours }, signal))
+before(async () => {
+  const { docker } = await openTestEngine(installation)
+  await ensureBaseImage({ docker, report: () => undefined, signal })
+  await engine.createNetwork({ name: networkName, subnet, labels: ours }, signal)
+})
 after(sweep)
 
 test('a container is created with our security profile, gets files, runs, stops and is removed; each step may be repeated', async () => {
@@ -92,7 +98,7 @@ test('a container is created with our security profile, gets files, runs, stops 
 
 test('a list by label shows containers of every state with their published ports', async () => {
   const address = '127.0.0.1'
-  const port = 20_000 + (randomBytes(2).readUInt16BE() % 20_000)
+  const port = 31_000 + (randomBytes(2).readUInt16BE() % 400)
   const print = blueprint('listed', { ports: [{ containerPort: 5432, address, hostPort: port }] })
   const id = await started(print)
   const labels = { [label.installation]: installation }

@@ -17,7 +17,7 @@ const installation = 'hfte2estore'
 const bucket = `${installation}-backups`
 const container = `${installation}-objectstore`
 const hourMs = 3_600_000
-const secret = 'a secret that nobody may see 7f3a'
+const secret = 'a-secret-that-nobody-may-see-7f3a'
 const signal = (): AbortSignal => AbortSignal.timeout(170_000)
 
 describe('the embedded object store', () => {
@@ -135,7 +135,7 @@ describe('the embedded object store', () => {
   })
 
   test('takes new credentials, and the old ones end', async () => {
-    connection = await ensureAgain({ credentials: { accessKeyId: 'second', secretAccessKey: new Secret('another secret') } })
+    connection = await ensureAgain({ credentials: { accessKeyId: 'second', secretAccessKey: new Secret('another-secret') } })
     await assert.rejects(store.headObject(bucket, 'a/one', signal()), { code: 'ObjectStoreUnavailable' })
     store.close()
     store = connectObjectStore(connection)

@@ -5,12 +5,17 @@ import type { Action } from '../../src/domain/action.ts'
 import type { Blueprint } from '../../src/domain/blueprint.ts'
 import { isHoldfastError } from '../../src/domain/errors.ts'
 import { label, resourceNames } from '../../src/domain/names.ts'
-import { openRig } from './rig.ts'
+import { ensureBaseImage } from '../../src/bootstrap/baseImage.ts'
+import { openTestEngine } from '../e2e/testEngine.ts'
+import { newInstallation, openRig } from './rig.ts'
 
-const signal = AbortSignal.timeout(120_000)
+const signal = AbortSignal.timeout(700_000)
 const image = 'debian:trixie-slim'
-const rig = await openRig({ images: { postgres: image, haproxy: image }, signal })
-const { engine, installation, sample: { desired } } = rig
+const installation = newInstallation()
+const { docker } = await openTestEngine(installation)
+await ensureBaseImage({ docker, report: () => undefined, signal: AbortSignal.timeout(600_000) })
+const rig = await openRig({ installation, images: { postgres: image, haproxy: image }, signal })
+const { engine, sample: { desired } } = rig
 const names = resourceNames(installation)
 const [instance] = desired.instances
 const [member] = instance?.members ?? []
@@ -38,7 +43,7 @@ before(async () => {
   await apply(create)
   await apply(create)
 })
-after(rig.sweep)
+after(() => rig.sweep())
 
 test('a container is never made without its data volume, and no volume appears in its place', async () => {
   await assert.rejects(apply({ kind: 'createContainer', blueprint: standIn() }), code('DataMissing'))
@@ -139,6 +144,11 @@ test('a container of somebody else under our name is left alone', async () => {
   await assert.rejects(apply({ kind: 'removeContainer', hostId: member.hostId, containerId: theirs.id, name: theirs.name }), code('ResourceConflict'))
   assert.equal((await named(blueprint.name)).id, theirs.id)
   await engine.removeContainer(theirs.id, { force: true }, signal)
+})
+
+test('an image that is not there is named', async () => {
+  await assert.rejects(apply({ kind: 'createContainer', blueprint: standIn({ image: 'holdfast/none:1', name: `${installation}-none` }) }), (error) =>
+    isHoldfastError(error) && error.message.includes('holdfast/none:1') && error.next !== undefined)
 })
 
 test('a port that is taken is said, and the container starts once it is free', async () => {

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { z } from 'zod'
 import { ensureDisks } from '../../src/bootstrap/disks.ts'
-import { showRevision } from '../../src/clients/haproxy.ts'
+import { loadedRevision } from '../../src/clients/haproxy.ts'
 import { connectPostgres, readPostgres, type PostgresConnection } from '../../src/clients/postgres.ts'
 import type { Action } from '../../src/domain/action.ts'
 import type { Credential, Desired } from '../../src/domain/desired.ts'
@@ -66,6 +66,20 @@ async function seen(what: string, isSo: (report: PostgresSeen) => boolean, limit
     await pause(50)
   }
   throw new Error(`not so within ${limitMs} ms: ${what}`, { cause: last })
+}
+
+/** As a customer does: the server's name verified, a password. */
+async function throughEndpoint(port: number, serverName: string): Promise<unknown[]> {
+  const client = new pg.Client({
+    host: '127.0.0.1', port, user: credential?.roleName ?? '', password: sample.password.reveal(), database: 'orders',
+    ssl: { ca: sample.desired.trustBundlePem, servername: serverName, checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate) },
+  })
+  await client.connect()
+  try {
+    return (await client.query<{ id: number }>('select id from kept')).rows
+  } finally {
+    await client.end()
+  }
 }
 
 async function retried<T>(what: string, work: () => Promise<T>, limitMs = 10_000): Promise<T> {
@@ -158,30 +172,21 @@ test('the endpoint leads to it: directly, and pooled, under its own name', async
   await apply({ kind: 'createContainer', blueprint })
   console.error(`createContainer of the endpoint ${Math.round(performance.now() - began)} ms`)
   const serverName = internalName.endpoint(endpoint.id)
-  for (const [port, database] of [[proxy.ports.rw, 'orders'], [proxy.ports.ro, 'orders'], [proxy.ports.pooled, 'orders']] as const) {
-    const rows = await retried(`port ${port}`, async () => {
-      const client = new pg.Client({
-        host: '127.0.0.1', port, user: credential.roleName, password: sample.password.reveal(), database,
-        ssl: { ca: sample.desired.trustBundlePem, servername: serverName, checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate) },
-      })
-      await client.connect()
-      const result = await client.query('select id from kept')
-      await client.end()
-      return result.rows
-    })
+  for (const port of [proxy.ports.rw, proxy.ports.ro, proxy.ports.pooled]) {
+    const rows = await retried(`port ${port}`, () => throughEndpoint(port, serverName))
     assert.deepEqual(rows, [{ id: 1 }])
   }
   const runtime = {
     host: '172.17.0.1', port: proxy.ports.runtime, serverName, ca: sample.desired.trustBundlePem,
     cert: sample.controller.certificatePem, key: sample.controller.keyPem, timeoutMs: 2_000,
   }
-  assert.equal(await showRevision(runtime, signal), blueprint.configHash)
+  assert.equal(await loadedRevision(runtime, signal), blueprint.configHash)
   const closed = { ...sample.desired, database: { ...sample.desired.database, allowList: ['192.0.2.0/24'] } }
   const narrowed = rig.blueprinter.blueprints(closed).proxies.get(`${endpoint.id}/0`)
   assert.ok(narrowed !== undefined && narrowed.specHash === blueprint.specHash)
   const { id } = await engine.inspectContainer(blueprint.name, signal)
   await apply({ kind: 'installFiles', blueprint: narrowed, containerId: id }, closed)
-  await retried('the new allow-list', async () => assert.equal(await showRevision(runtime, signal), narrowed.configHash))
+  await retried('the new allow-list', async () => assert.equal(await loadedRevision(runtime, signal), narrowed.configHash))
   const refused = new pg.Client({ host: '127.0.0.1', port: proxy.ports.rw, user: credential.roleName, password: 'x', database: 'orders', ssl: { rejectUnauthorized: false } })
   await assert.rejects(refused.connect())
   await engine.removeContainer(id, { force: true }, signal)

@@ -72,10 +72,11 @@ function specification(image: string): Docker.ContainerCreateOptions {
 }
 
 /** Ends after about half a minute without a client. */
-const script = `
+const script = String.raw`
 set -eu
 initdb --pgdata /pg/data --username postgres --auth trust --no-sync --encoding UTF8 --locale C.UTF-8 >/dev/null
-echo 'host all all all trust' >> /pg/data/pg_hba.conf
+# roles of customers log in as they would in a member: by their password
+printf '%s\n' 'local all all trust' 'host all "/_[0-9]+$" all scram-sha-256' 'host all all all trust' > /pg/data/pg_hba.conf
 postgres -D /pg/data -c listen_addresses='*' -c unix_socket_directories=/tmp -c max_connections=300 -c shared_buffers=64MB \
   -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c autovacuum=off -c log_min_messages=fatal &
 server=$!

@@ -66,7 +66,8 @@ export class FakeEngine implements ObservedEngine {
 
   async findVolume(name: string, signal: AbortSignal): Promise<VolumeDetails | null> {
     this.calls.find += 1
-    if (this.frozen) await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+    if (this.frozen) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    signal.throwIfAborted()
     return this.volumes.get(name) ?? null
   }
 

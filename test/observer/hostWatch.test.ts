@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
 import { label } from '../../src/domain/names.ts'
-import { HostWatch, type WatchTiming } from '../../src/observer/hostWatch.ts'
+import { HostWatch } from '../../src/observer/hostWatch.ts'
+import type { WatchTiming } from '../../src/observer/timing.ts'
 import { FakeEngine, installation } from './fakeEngine.ts'
 
 const ours = { [label.database]: 'd1', [label.project]: 'p1' }

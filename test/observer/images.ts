@@ -2,8 +2,6 @@
 import { openTestEngine } from '../e2e/testEngine.ts'
 
 export async function testImages(): Promise<{ readonly postgres: string; readonly haproxy: string }> {
-  const fromEnv = process.env['HF_TEST_IMAGES']?.split(',')
-  if (fromEnv?.[0] !== undefined && fromEnv[1] !== undefined) return { postgres: fromEnv[0], haproxy: fromEnv[1] }
   const engine = await openTestEngine('hfobserver')
   return { postgres: await engine.image('postgres'), haproxy: await engine.image('haproxy') }
 }

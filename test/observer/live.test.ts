@@ -4,7 +4,10 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { label, resourceNames } from '../../src/domain/names.ts'
 import type { Observed } from '../../src/domain/observed.ts'
+import { connectEngine } from '../../src/clients/docker.ts'
+import { HostWatch } from '../../src/observer/hostWatch.ts'
 import { createObserver, type ObservedEngine } from '../../src/observer/observer.ts'
+import { openDoor } from './door.ts'
 import { openMember } from './memberRig.ts'
 
 const rig = await openMember()
@@ -146,4 +149,32 @@ test('what is removed by hand is seen gone', async () => {
     const seen = engines.get(host.id)
     return proxies.size === 0 && seen?.known === true && seen.value.containers.length === 1
   })
+})
+
+test('an engine whose connections break is unknown, and seen again when it answers again', async (t) => {
+  const door = await openDoor(engine.engine)
+  const watch = new HostWatch({
+    engine: connectEngine({ engine: door.engine }), installation: rig.installation, clock: { now: () => new Date() },
+    log: { info() {}, warn() {} }, onAffected() {},
+  })
+  t.after(async () => {
+    await watch.close()
+    await door.close()
+  })
+  const isKnown = async (wanted: boolean): Promise<void> => {
+    const limit = performance.now() + 10_000
+    while (watch.seen(databaseId, desired.project.id).known !== wanted) {
+      assert.ok(performance.now() < limit, `not within 10 s: known = ${wanted}`)
+      await sleep(10)
+    }
+  }
+  await isKnown(true)
+  door.shut()
+  await isKnown(false)
+  // what happens meanwhile is not missed
+  await engine.removeContainer(rig.memberBlueprint().name, { force: true }, signal)
+  door.open()
+  await isKnown(true)
+  const seen = watch.seen(databaseId, desired.project.id)
+  assert.deepEqual(seen.known && seen.value.containers, [])
 })

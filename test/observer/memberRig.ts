@@ -81,7 +81,7 @@ export async function openMember(): Promise<MemberRig> {
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
       return { server, port: (server.address() as AddressInfo).port }
     },
-    sweep: rig.sweep,
+    sweep: () => rig.sweep(),
   }
 }
 

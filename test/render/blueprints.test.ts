@@ -21,7 +21,7 @@ const { desired } = await sampleDatabase({
   installation: 'hft', subnet: '10.9.0.0/24', firstPort: 25_000, privateAddress: '172.17.0.1',
   images: { postgres: 'holdfast/postgres:1', haproxy: 'holdfast/haproxy:1' }, now,
 })
-const { blueprints, jobBlueprint } = createBlueprinter(settings)
+const blueprinter = createBlueprinter(settings)
 
 function only<T>(values: Iterable<T>): T {
   const [first, ...rest] = values
@@ -30,7 +30,7 @@ function only<T>(values: Iterable<T>): T {
 }
 
 function all(from: Desired): { member: Blueprint; agent: Blueprint; proxy: Blueprint } {
-  const made = blueprints(from)
+  const made = blueprinter.blueprints(from)
   return { member: only(made.members.values()), agent: only(made.agents.values()), proxy: only(made.proxies.values()) }
 }
 
@@ -54,7 +54,7 @@ function structuredDesired(): Desired {
 }
 
 test('a container waits for its certificates', () => {
-  const bare = blueprints({ ...desired, certificates: new Map() })
+  const bare = blueprinter.blueprints({ ...desired, certificates: new Map() })
   assert.deepEqual([bare.members.size, bare.agents.size, bare.proxies.size], [0, 0, 0])
 })
 
@@ -112,7 +112,7 @@ test('only an instance that was never initialised may be initialised, and that c
 })
 
 test('a retired instance has no blueprints, and the endpoint of a restoring one leads to it', () => {
-  const retired = blueprints(withInstance({ role: 'retired' }))
+  const retired = blueprinter.blueprints(withInstance({ role: 'retired' }))
   assert.deepEqual([retired.members.size, retired.agents.size, retired.proxies.size], [0, 0, 0])
   assert.equal(all(withInstance({ role: 'restoring' })).proxy.specHash, all(desired).proxy.specHash)
 })
@@ -138,7 +138,7 @@ test('internal ports are published on the private address only', () => {
 
 test('jobs are named by their id, never restarted, and a restore reads the source and writes the data volume', () => {
   const instanceId = only(desired.instances).id
-  const backup = jobBlueprint(desired, { job: 'backup', jobId: 'b-1', instanceId, kind: 'full' }, null)
+  const backup = blueprinter.jobBlueprint(desired, { job: 'backup', jobId: 'b-1', instanceId, kind: 'full' }, null)
   assert.deepEqual(backup?.command, ['job', 'backup', 'full'])
   assert.equal(backup?.name, 'hft-job-b-1')
   assert.equal(backup?.restart, 'no')
@@ -147,22 +147,22 @@ test('jobs are named by their id, never restarted, and a restore reads the sourc
 
   const source = { databaseId: randomUUID(), instanceId: randomUUID(), label: '20260301-120000F', targetTime: null }
   const order = { job: 'restore', jobId: 'r-1', instanceId, source } as const
-  assert.equal(jobBlueprint(desired, order, null), null)
-  const restore = jobBlueprint(desired, order, { path: '/lineages/source', cipher: new Secret('source-cipher') })
+  assert.equal(blueprinter.jobBlueprint(desired, order, null), null)
+  const restore = blueprinter.jobBlueprint(desired, order, { path: '/lineages/source', cipher: new Secret('source-cipher') })
   assert.deepEqual(restore?.command, ['job', 'restore', 'backup', '20260301-120000F'])
   assert.deepEqual(restore?.mounts.map((mount) => mount.path), ['/data', '/conf'])
   const files = JSON.stringify(restore?.files)
   assert.ok(files.includes('/lineages/source') && files.includes('source-cipher'))
   assert.ok(!files.includes(only(desired.instances).repository.cipher.reveal()))
-  const inTime = jobBlueprint(desired, { ...order, source: { ...source, targetTime: '2026-03-01T13:00:00.000Z' } }, { path: '/lineages/source', cipher: new Secret('c') })
+  const inTime = blueprinter.jobBlueprint(desired, { ...order, source: { ...source, targetTime: '2026-03-01T13:00:00.000Z' } }, { path: '/lineages/source', cipher: new Secret('c') })
   assert.deepEqual(inTime?.command, ['job', 'restore', 'time', '2026-03-01T13:00:00.000Z', '20260301-120000F'])
 })
 
 test('blueprints of a database cost little', () => {
   const rounds = 50
-  blueprints(desired)
+  blueprinter.blueprints(desired)
   const before = process.cpuUsage()
-  for (let round = 0; round < rounds; round += 1) blueprints(desired)
+  for (let round = 0; round < rounds; round += 1) blueprinter.blueprints(desired)
   const { user, system } = process.cpuUsage(before)
   const msEach = (user + system) / 1000 / rounds
   assert.ok(msEach < 2, `${msEach} ms each`)

@@ -10,6 +10,8 @@ import { postgresId } from './archive.ts'
 const stopSignal = 'SIGINT'
 /** Seconds for the checkpoint at shutdown before the engine kills. */
 const stopTimeoutSeconds = 60
+/** The kernel's default period of its bandwidth control. */
+const cpuPeriodMicros = 100_000
 const logRotation = { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } }
 /** Sockets, pid files and the supervisor's links; nothing on them is ever executed. */
 const tmpfsOptions = (mebibytes: number): string =>
@@ -51,7 +53,9 @@ function hostConfig(blueprint: Blueprint): object {
     Memory: limits.memoryBytes,
     // Equal to Memory: no swap, as a database that swaps is worse than one that is restarted.
     MemorySwap: limits.memoryBytes,
-    NanoCpus: Math.round(limits.cpus * 1e9),
+    // As a quota and not as NanoCpus: an engine refuses more of those than its host has cores.
+    CpuPeriod: cpuPeriodMicros,
+    CpuQuota: Math.round(limits.cpus * cpuPeriodMicros),
     ShmSize: limits.shmBytes,
     RestartPolicy: { Name: blueprint.restart },
     LogConfig: logRotation,

@@ -100,7 +100,8 @@ async function dial(docker: Docker, engine: string, request: EngineRequest, call
     return await new Promise<unknown>((resolve, reject) => {
       docker.modem.dial(dialOptions(request, AbortSignal.any([caller, deadline.signal]), isStream), (error: unknown, reply: unknown) => {
         if (error === null || error === undefined) resolve(reply)
-        else reject(error)
+        // The library's errors are errors; the schema below reads what they carry.
+        else reject(error instanceof Error ? error : new Error('the library failed without an error', { cause: error }))
       })
     })
   } catch (error) {
