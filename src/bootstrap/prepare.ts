@@ -7,7 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { connectEngine, type EngineClient, type EngineConnection } from '../clients/docker.ts'
-import type { S3Connection } from '../clients/s3.ts'
+import { connectObjectStore, type S3Connection } from '../clients/s3.ts'
 import type { Config, HostSettings } from '../config.ts'
 import type { Host } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
@@ -36,8 +36,6 @@ export interface PreparedHost {
 export interface S3Access {
   readonly connection: S3Connection
   readonly bucket: string
-  /** Where agents' containers find the store's name, when no DNS knows it. */
-  readonly extraHost: string | null
 }
 
 /** Filled step by step; a step reads what earlier ones put there. */
@@ -135,14 +133,17 @@ export async function prepareControlDatabase(into: Preparation, _say: Say, signa
 
 export async function prepareObjectStore(into: Preparation, say: Say, signal: AbortSignal): Promise<string> {
   const { config } = into
-  into.s3 = config.s3 === undefined ? await embeddedStore(into, say, signal) : await configuredStore(config.s3)
+  into.s3 = config.s3 === undefined ? await embeddedStore(into, say, signal) : await configuredStore(config.s3, signal)
   return into.s3.bucket
 }
 
-async function configuredStore(settings: NonNullable<Config['s3']>): Promise<S3Access> {
+async function configuredStore(settings: NonNullable<Config['s3']>, signal: AbortSignal): Promise<S3Access> {
   const { endpoint, region, bucket, accessKeyId, secretAccessKey, caFile, forcePathStyle } = settings
   const caPem = caFile === undefined ? {} : { caPem: await readFile(caFile, 'utf8') }
-  return { connection: { endpoint, region, accessKeyId, secretAccessKey, forcePathStyle, ...caPem }, bucket, extraHost: null }
+  const connection = { endpoint, region, accessKeyId, secretAccessKey, forcePathStyle, ...caPem }
+  const store = connectObjectStore(connection)
+  await store.ensureBucket(bucket, signal).finally(() => store.close())
+  return { connection, bucket }
 }
 
 async function embeddedStore(into: Preparation, say: Say, signal: AbortSignal): Promise<S3Access> {
@@ -157,7 +158,7 @@ async function embeddedStore(into: Preparation, say: Say, signal: AbortSignal): 
     certificate: { certPem: certificatePem, keyPem, caPem: first.authority.certPem },
     credentials, bucket, serverName, publish: { address: host.privateAddress, port }, report: ({ detail }) => say(detail), signal,
   })
-  return { connection: store, bucket, extraHost: `${serverName}:${host.privateAddress}` }
+  return { connection: store, bucket }
 }
 
 const credentialsSchema = z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string() })

@@ -23,7 +23,9 @@ if (command === undefined) {
   process.exit(exitUsage)
 }
 if (!installed()) await install()
-const program = command === 'test' ? ['src/bootstrap/test.ts', ...args] : ['src/cli/main.ts', command, ...args]
+// These run the tests, which are no part of the product's own commands.
+const testing = new Map([['test', 'src/bootstrap/test.ts'], ['faults', 'src/bootstrap/faults.ts']]).get(command)
+const program = testing === undefined ? ['src/cli/main.ts', command, ...args] : [testing, ...args]
 process.exit(await run(node, program, 'inherit'))
 
 /** What was installed is what the lock file names now. */

@@ -26,6 +26,17 @@ export interface ServeOptions {
   readonly json: boolean
 }
 
+export interface KeysOptions {
+  readonly json: boolean
+  readonly action: 'reseal' | 'list'
+}
+
+export interface ControlBackupOptions {
+  readonly json: boolean
+  /** File to write the newest dump to; null lists what there is. */
+  readonly fetch: string | null
+}
+
 export const benches = ['failover', 'cutover', 'provision', 'reconcile', 'endpoint', 'backup', 'api', 'hosts', 'fleet'] as const
 
 export interface BenchOptions {
@@ -52,6 +63,12 @@ export function localCommands(finish: (code: number) => void): readonly Command[
       async (options) => (await import('./down.ts')).run(options)),
     local(new Command('serve').description('Run the controller in the foreground'), common,
       async (options) => (await import('./serve.ts')).run(options)),
+    local(new Command('keys').description('Master keys: reseal everything to the newest, or list which are in use').argument('<action>', 'reseal, list'),
+      common.extend({ action: z.enum(['reseal', 'list']) }),
+      async (options) => (await import('./keys.ts')).run(options)),
+    local(new Command('control-backups').description("The control database's own backups in S3").option('--fetch <file>', 'write the newest, opened, to this file'),
+      common.extend({ fetch: z.string().nullable().default(null) }),
+      async (options) => (await import('./controlBackups.ts')).run(options)),
     local(benchCommand(),
       common.extend({ bench: z.enum(benches), runs: z.coerce.number().int().min(1).nullable().default(null), case: z.string().nullable().default(null), check: flag }),
       async (options) => (await import('./bench.ts')).run(options)),

@@ -1,5 +1,8 @@
 /** What every cluster of ours holds inside, by version: raising it prepares every database anew. */
 export const preparedVersion = '1'
 
-/** The replication slot through which the backup agent pulls WAL. */
+/** The role with which the backup agent pulls WAL. */
+export const walRoleName = 'holdfast_wal'
+
+/** The slot that holds WAL until the agent has it in the object store; the agent moves it forward. */
 export const walSlotName = 'holdfast_wal'

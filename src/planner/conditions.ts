@@ -2,6 +2,7 @@
 import { claim, type ConditionClaim } from '../domain/conditions.ts'
 import { certificateKey, servingInstance, type Backup, type Database, type Instance } from '../domain/desired.ts'
 import type { PostgresSeen } from '../domain/observed.ts'
+import { walRoleName } from '../domain/prepared.ts'
 import { tiers } from '../domain/tiers.ts'
 import { isSettled, type Part, type PlanInput } from '../domain/part.ts'
 import { wantedCertificates } from './certificates.ts'
@@ -124,7 +125,9 @@ function walArchived(input: PlanInput, instance: Instance | undefined, primary: 
   if (!input.observed.objectStore.known) return claim('WalArchived', 'false', 'StoreUnreachable', `The object store does not answer (${input.observed.objectStore.reason}); WAL is kept at the database within its limit meanwhile.`)
   if (primary === null || archive === undefined || !archive.known) return claim('WalArchived', 'unknown', 'NotSeen', 'The archive was not looked at yet.')
   const slot = walSlotOf(primary)
-  if (slot === undefined || !slot.active) return claim('WalArchived', 'false', 'NobodyReceives', 'The backup agent does not receive WAL; it is kept at the database within its limit, and the agent is started again.')
+  // the agent streams without the slot, so that it can never stand for a synchronous standby: its session tells that it receives
+  const receives = primary.roles.some((role) => role.name === walRoleName && role.sessions > 0)
+  if (slot === undefined || !receives) return claim('WalArchived', 'false', 'NobodyReceives', 'The backup agent does not receive WAL; it is kept at the database within its limit, and the agent is started again.')
   if (slot.retainedBytes > archiveBehindBytes) return claim('WalArchived', 'false', 'Behind', `The backup agent is ${slot.retainedBytes} bytes of WAL behind.`)
   const { newestAt } = archive.value
   if (newestAt === null) return claim('WalArchived', 'unknown', 'NothingYet', 'No WAL has reached the archive yet.')

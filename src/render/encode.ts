@@ -2,6 +2,7 @@
  * The only way into a template: every value is checked and written the way its format wants it.
  * A value that could end its line or its quotes is refused, never repaired: it means that validation failed further up.
  */
+import { isIP } from 'node:net'
 import { HoldfastError } from '../domain/errors.ts'
 
 /** Text that may stand in a template as it is. Only the functions below make one. */
@@ -16,7 +17,6 @@ export class Encoded {
 const identifierPattern = /^[a-z0-9][a-z0-9._-]{0,127}$/
 const addressPattern = /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$|^[0-9a-fA-F:]{2,39}$/
 const databasePattern = /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/
-const cidrPattern = /^(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F:]{2,39})(?:\/[0-9]{1,3})?$/
 const pathPattern = /^\/[A-Za-z0-9/._-]{0,254}$/
 const pemPattern = /^(?:-----BEGIN [A-Z0-9 ]+-----\n(?:[A-Za-z0-9+/=]+\n)+-----END [A-Z0-9 ]+-----\n?)+$/
 
@@ -37,7 +37,12 @@ export function databaseName(value: string): Encoded {
 
 /** An address or a network, as an allow-list holds it. */
 export function cidr(value: string): Encoded {
-  return new Encoded(checked('network', value, cidrPattern))
+  const [ip = '', bits, ...more] = value.split('/')
+  const most = isIP(ip) === 4 ? 32 : 128
+  const fits = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most)
+  // isIP also takes zones (fe80::1%eth0), which mean something on one machine only.
+  if (isIP(ip) === 0 || ip.includes('%') || !fits || more.length > 0) throw invalid('network', JSON.stringify(value.slice(0, 80)))
+  return new Encoded(value)
 }
 
 export function absolutePath(value: string): Encoded {

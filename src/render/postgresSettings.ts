@@ -16,7 +16,7 @@ export interface MemberSizes {
 export const restartOnly: ReadonlySet<string> = new Set([
   'archive_mode', 'autovacuum_max_workers', 'dynamic_shared_memory_type', 'hot_standby', 'huge_pages', 'listen_addresses',
   'logging_collector', 'max_connections', 'max_replication_slots', 'max_wal_senders', 'max_worker_processes', 'port',
-  'shared_buffers', 'superuser_reserved_connections', 'unix_socket_directories', 'wal_level', 'wal_log_hints',
+  'recovery_target_timeline', 'shared_buffers', 'superuser_reserved_connections', 'unix_socket_directories', 'wal_level', 'wal_log_hints',
 ])
 
 const mib = 1024 * 1024

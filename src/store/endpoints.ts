@@ -9,7 +9,8 @@ export async function swapEndpoints(sql: Sql, { databaseId }: Lease, otherDataba
   await sql.run(`update work_items set wake_seq = wake_seq + 1, due_at = now() where database_id in ($1, $2)`, [databaseId, otherDatabaseId])
   // one statement for both rows: at no time do two endpoints belong to one database
   const swapped = await sql.run(
-    `update endpoints set database_id = case database_id when $1 then $2::uuid else $1::uuid end where database_id in ($1::uuid, $2::uuid)`,
+    `update endpoints set database_id = case database_id when $1 then $2::uuid else $1::uuid end
+      where database_id in ($1::uuid, $2::uuid) and (select count(*) from endpoints where database_id in ($1, $2)) = 2`,
     [databaseId, otherDatabaseId],
   )
   if (swapped !== 2) {

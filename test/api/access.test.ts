@@ -10,7 +10,7 @@ const code = (body: unknown): string => refusal.parse(body).error.code
 
 /** Every route that a team's token may use, by what its path or body names. */
 function asks(service: Service, token: string, ids: { readonly team: string; readonly project: string; readonly database: string; readonly backup: string; readonly operation: string; readonly token: string }) {
-  const { call } = service
+  const call: Service['call'] = (...request) => service.call(...request)
   const { team, project, database } = ids
   return [
     call(token, 'GET', `/v1/teams/${team}`),

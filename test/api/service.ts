@@ -2,6 +2,7 @@
  * The real API on a real control database, without a listening port: two teams with a project each, and tokens.
  * `stateOf` is how tests know that nothing changed: a digest of every row, except when a token was last used.
  */
+import { randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import type { InjectOptions } from 'fastify'
 import { pino } from 'pino'
@@ -9,10 +10,12 @@ import type { Pool } from 'pg'
 import { z } from 'zod'
 import { createApi } from '../../src/api/server.ts'
 import { usualLimits, type ApiParts, type ApiSettings } from '../../src/api/settings.ts'
+import { Keyring } from '../../src/domain/keyring.ts'
 import type { LiveMember } from '../../src/domain/liveStatus.ts'
-import type { Actor, Store } from '../../src/store/store.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { createStore, type Actor, type Store } from '../../src/store/store.ts'
 import { createMetrics } from '../../src/telemetry.ts'
-import { controlDatabaseFor } from './control.ts'
+import { testDatabase } from '../harness/controlDatabase.ts'
 
 export const operator: Actor = { tokenId: null, name: 'test', requestId: 'test' }
 export const hostId = '0b6f0a52-6a3c-4c8e-9d1b-2f5a3c1d4e5f'
@@ -29,6 +32,8 @@ export const settings: ApiSettings = {
   deletedBackupsKeptDays: 7,
   ...usualLimits,
 }
+
+const keyring = Keyring.parse(new Secret(`test:${randomBytes(32).toString('base64')}`))
 
 export interface Answer {
   readonly status: number
@@ -50,7 +55,8 @@ export interface Service {
 }
 
 export async function startService(t: TestContext, changed: Partial<ApiParts> = {}): Promise<Service> {
-  const { pool, store } = await controlDatabaseFor(t)
+  const { pool } = await testDatabase(t)
+  const store = createStore({ pool, keyring })
   const live = new Map<string, readonly LiveMember[]>()
   const app = await createApi({
     store,

@@ -8,9 +8,10 @@ import type { Blueprint } from '../../src/domain/blueprint.ts'
 import { isHoldfastError } from '../../src/domain/errors.ts'
 import { label } from '../../src/domain/names.ts'
 import { openTestEngine } from '../e2e/testEngine.ts'
+import { runLabelOf } from '../harness/testRun.ts'
 
 const engineAddress = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock'
-const run = `docker-${randomBytes(4).toString('hex')}`
+const run = runLabelOf(`docker-${randomBytes(4).toString('hex')}`)
 const installation = `hft${randomBytes(3).toString('hex')}`
 const ours = { [label.installation]: installation, [label.run]: run }
 const subnet = `10.${200 + (randomBytes(1)[0] ?? 0) % 50}.${randomBytes(1)[0] ?? 0}.0/28`

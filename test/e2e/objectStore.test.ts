@@ -3,6 +3,7 @@ import { CreateMultipartUploadCommand, PutBucketVersioningCommand, S3Client } fr
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { after, before, describe, test } from 'node:test'
+import { connect } from 'node:tls'
 import { engineInfo } from '../../src/bootstrap/engine.ts'
 import { ensureObjectStore, type EnsureObjectStoreOptions } from '../../src/bootstrap/objectStore.ts'
 import { connectObjectStore, type ObjectStore, type S3Connection } from '../../src/clients/s3.ts'
@@ -115,7 +116,10 @@ describe('the embedded object store', () => {
 
   test('takes a renewed certificate without a restart of the container', async () => {
     const before = await startedAt()
-    await ensureAgain({ certificate: await certificate() })
+    const renewed = await certificate()
+    await ensureAgain({ certificate: renewed })
+    const deadline = Date.now() + 20_000
+    while ((await servedCertificate()) !== renewed.certPem.trim()) assert.ok(Date.now() < deadline, 'the old certificate is still served')
     assert.equal(await startedAt(), before)
     assert.equal((await store.getObject(bucket, 'a/one', 100, signal()))?.toString(), 'hello')
   })
@@ -141,6 +145,18 @@ describe('the embedded object store', () => {
     store = connectObjectStore(connection)
     assert.equal((await store.getObject(bucket, 'a/one', 100, signal()))?.toString(), 'hello')
   })
+
+  /** Null while nobody listens: the gateway is away for half a second. */
+  function servedCertificate(): Promise<string | null> {
+    return new Promise((resolve) => {
+      const { address: host, port } = options.publish
+      const socket = connect({ host, port, servername: internalName.objectStore, ca: authority.certPem }, () => {
+        resolve(socket.getPeerX509Certificate()?.toString().trim() ?? null)
+        socket.destroy()
+      })
+      socket.once('error', () => setTimeout(() => resolve(null), 50))
+    })
+  }
 })
 
 function freePort(address: string): Promise<number> {

@@ -5,12 +5,14 @@ import { ensureEngine } from '../../src/bootstrap/engine.ts'
 import { ensureImages, type ImageName } from '../../src/bootstrap/images.ts'
 import { connectEngine, type EngineClient, type EngineConnection } from '../../src/clients/docker.ts'
 import { label } from '../../src/domain/names.ts'
+import { runLabelOf } from '../harness/testRun.ts'
 
 export interface TestEngine {
   readonly connection: EngineConnection
   readonly docker: Docker
   readonly engine: EngineClient
   readonly installation: string
+  readonly runLabel: string
   image(name: ImageName): Promise<string>
   sweep(): Promise<void>
 }
@@ -20,12 +22,14 @@ const sweepMs = 120_000
 
 export async function openTestEngine(installation: string): Promise<TestEngine> {
   const { docker, connection } = await ensureEngine({ report: () => undefined, signal: AbortSignal.timeout(setUpMs) })
-  const engine = connectEngine(connection)
+  const runLabel = runLabelOf(installation)
+  const engine = connectEngine({ ...connection, labels: { [label.run]: runLabel } })
   return {
     connection,
     docker,
     engine,
     installation,
+    runLabel,
     image: async (name) => (await ensureImages({ docker, names: [name], report: () => undefined, signal: AbortSignal.timeout(setUpMs) }))[name],
     sweep: () => sweep(engine, installation, AbortSignal.timeout(sweepMs)),
   }

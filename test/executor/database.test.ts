@@ -112,7 +112,7 @@ async function asCustomer<T>(role: Credential, password: Secret, work: (client: 
 }
 
 before(async () => {
-  await ensureDisks({ docker: host.docker, engine, installation, image: await host.image('disks'), signal })
+  await ensureDisks({ docker: host.docker, engine, installation, image: await host.image('disks'), runLabel: host.runLabel, signal })
   await apply({ kind: 'createNetwork', hostId, name: names.network(sample.desired.project.id), subnet: sample.desired.networks[0]?.subnet ?? '', projectId: sample.desired.project.id })
 })
 after(async () => {

@@ -8,6 +8,7 @@ import { Secret } from '../../src/domain/secret.ts'
 import { createExecutor, type ExecutorOptions } from '../../src/executor/executor.ts'
 import { createBlueprinter, type JobBlueprinter, type ObjectStoreAccess } from '../../src/render/blueprints.ts'
 import type { Authority } from '../../src/pki/authority.ts'
+import { runLabelOf } from '../harness/testRun.ts'
 import { sampleDatabase, type Sample } from './sample.ts'
 
 export interface Rig {
@@ -39,7 +40,7 @@ export function newInstallation(): string {
 }
 
 export async function openRig({ images, signal, over = {}, installation = newInstallation(), objectStore, authority }: RigRequest): Promise<Rig> {
-  const run = `executor-${installation}`
+  const run = runLabelOf(installation)
   const engine = connectEngine({ engine: engineAddress, labels: { [label.run]: run } })
   const random = randomBytes(4)
   const sample = await sampleDatabase({

@@ -23,6 +23,15 @@ export interface Ending {
   after(end: () => Promise<void>): void
 }
 
+/** Runs what it is given in the opposite order: what was opened last is closed first, and the database goes last of all. */
+export function lastFirst(t: Ending): Ending {
+  const ends: (() => Promise<void>)[] = []
+  t.after(async () => {
+    for (const end of ends.toReversed()) await end()
+  })
+  return { after: (end) => void ends.push(end) }
+}
+
 const connections = 8
 
 /** Migrated to the newest schema. */
@@ -54,19 +63,13 @@ async function openDatabase(t: Ending, server: URL, template: string): Promise<T
   return { name, url, pool, connect }
 }
 
-/** Backends need a moment to go after their client has; whoever is still there afterwards was never closed. */
+/** The server itself waits 5 s for backends whose client has just gone; whoever is there after that was never closed. */
 async function drop(admin: pg.Client, name: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await admin.query(`drop database ${name}`)
-      return
-    } catch (error) {
-      if (attempt < 20) await admin.query('select pg_sleep(0.05)')
-      else {
-        await admin.query(`drop database ${name} with (force)`)
-        throw new Error('the test left a connection to its control database open', { cause: error })
-      }
-    }
+  try {
+    await admin.query(`drop database ${name}`)
+  } catch (error) {
+    await admin.query(`drop database ${name} with (force)`)
+    throw new Error('the test left a connection to its control database open', { cause: error })
   }
 }
 

@@ -11,12 +11,12 @@ import pRetry from 'p-retry'
 import { withProcessLock } from '../../src/bootstrap/processLock.ts'
 import { label } from '../../src/domain/names.ts'
 import { openTestEngine } from '../e2e/testEngine.ts'
+import { testRun } from './testRun.ts'
 
-/** Processes of one run share it: `node --test` is the parent of every test file's process. */
-export const run = process.env['HOLDFAST_TEST_RUN'] ?? String(process.ppid)
 
 const installation = 'hfcontrol'
-const containerName = `${installation}-${run}`
+/** Processes of one run share it. */
+const containerName = `${installation}-${testRun}`
 const setUpMs = 10 * 60_000
 const port = '5432/tcp'
 
@@ -45,7 +45,11 @@ async function urlOfRunning(docker: Docker): Promise<URL | null> {
 async function start(docker: Docker, image: string): Promise<URL> {
   // one that has just ended may still be on its way out under the same name
   const container = await pRetry(() => docker.createContainer(specification(image)), { retries: 20, minTimeout: 100, maxTimeout: 500 })
-  await container.start()
+  // one that never ran is not removed by the engine itself
+  await container.start().catch(async (error: unknown) => {
+    await container.remove({ force: true }).catch(() => undefined)
+    throw error
+  })
   return pRetry(async () => {
     const url = await urlOfRunning(docker)
     if (url === null) throw new Error(`the container ${containerName} does not answer yet`)
@@ -59,7 +63,7 @@ function specification(image: string): Docker.ContainerCreateOptions {
     Image: image,
     Entrypoint: ['/bin/sh', '-c', script],
     Cmd: [],
-    Labels: { [label.installation]: installation, [label.run]: run },
+    Labels: { [label.installation]: installation, [label.run]: testRun },
     ExposedPorts: { [port]: {} },
     HostConfig: {
       AutoRemove: true,

@@ -1,0 +1,71 @@
+/**
+ * What test runs leave on an engine. Every test resource carries a run label that begins with the id of its run, and a run's id
+ * names the process that it lives in: what a dead run left is swept, what a living one uses is left alone, and what carries no run
+ * label belongs to somebody and is never touched.
+ */
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { connectEngine } from '../clients/docker.ts'
+import { label } from '../domain/names.ts'
+import type { Engine } from './engine.ts'
+import { takeDown } from './takeDown.ts'
+
+export interface Leftover {
+  readonly kind: 'container' | 'volume' | 'network'
+  readonly name: string
+  readonly run: string
+  readonly installation: string | undefined
+}
+
+export function newTestRun(): string {
+  return `t${process.pid}-${randomBytes(2).toString('hex')}`
+}
+
+const labelsSchema = z.record(z.string(), z.string()).nullish().transform((labels) => labels ?? {})
+const containersSchema = z.array(z.object({ Names: z.array(z.string()), Labels: labelsSchema }))
+const volumesSchema = z.object({ Volumes: z.array(z.object({ Name: z.string(), Labels: labelsSchema })).nullish() })
+const networksSchema = z.array(z.object({ Name: z.string(), Labels: labelsSchema }))
+
+/** Of one run, or of every run whose process is gone. */
+export async function leftovers({ docker }: Engine, run: string | 'dead'): Promise<readonly Leftover[]> {
+  const filters = { label: [label.run] }
+  const [containers, volumes, networks] = await Promise.all([
+    docker.listContainers({ all: true, filters }).then((reply: unknown) => containersSchema.parse(reply)),
+    docker.listVolumes({ filters }).then((reply: unknown) => volumesSchema.parse(reply)),
+    docker.listNetworks({ filters }).then((reply: unknown) => networksSchema.parse(reply)),
+  ])
+  const all = [
+    ...containers.map((seen) => leftover('container', seen.Names[0]?.replace(/^\//, '') ?? '', seen.Labels)),
+    ...(volumes.Volumes ?? []).map((seen) => leftover('volume', seen.Name, seen.Labels)),
+    ...networks.map((seen) => leftover('network', seen.Name, seen.Labels)),
+  ]
+  const isWanted = await Promise.all(all.map((one) => (run === 'dead' ? isDead(one.run) : one.run === run || one.run.startsWith(`${run}.`))))
+  return all.filter((_, index) => isWanted[index])
+}
+
+function leftover(kind: Leftover['kind'], name: string, labels: Readonly<Record<string, string>>): Leftover {
+  return { kind, name, run: labels[label.run] ?? '', installation: labels[label.installation] }
+}
+
+/** A number that another process has got meanwhile keeps a dead run's things a while longer, which is the harmless way round. */
+async function isDead(run: string): Promise<boolean> {
+  const pid = /^t(\d+)/.exec(run)?.[1]
+  if (pid === undefined) return true
+  return readFile(`/proc/${pid}/cmdline`, 'utf8').then((command) => command === '', () => true)
+}
+
+/** Installations whole, because their disks need their helper; then what belongs to none. */
+export async function sweep({ connection }: Engine, found: readonly Leftover[], signal: AbortSignal): Promise<void> {
+  const engine = connectEngine(connection)
+  const installations = new Set(found.flatMap(({ installation }) => installation ?? []))
+  for (const installation of installations) await takeDown({ engine, installation, keepData: false, say: () => undefined, signal })
+  const loose = found.filter(({ installation }) => installation === undefined)
+  for (const { name } of ofKind(loose, 'container')) await engine.removeContainer(name, { force: true }, signal)
+  for (const { name } of ofKind(loose, 'volume')) await engine.removeVolume(name, signal)
+  for (const { name } of ofKind(loose, 'network')) await engine.removeNetwork(name, signal)
+}
+
+function ofKind(found: readonly Leftover[], kind: Leftover['kind']): readonly Leftover[] {
+  return found.filter((one) => one.kind === kind)
+}

@@ -1,0 +1,36 @@
+/**
+ * What `npm test` runs, in this order: what fails quickest first. A test file belongs to the suite of its folder, and a folder
+ * that is not named here is a unit test's, so that no file is ever forgotten.
+ */
+import { glob } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export const suiteNames = ['typecheck', 'lint', 'unit', 'engine', 'e2e', 'faults'] as const
+export type SuiteName = (typeof suiteNames)[number]
+export type TestSuiteName = Exclude<SuiteName, 'typecheck' | 'lint'>
+
+export const suiteTitles: Readonly<Record<SuiteName, string>> = {
+  typecheck: 'Types', lint: 'Lint', unit: 'Units and architecture',
+  engine: 'Parts on the real engine and control database', e2e: 'The whole service', faults: 'A sample of the faults',
+}
+
+/** Folders whose tests need an engine: each of their files makes what it needs and takes it away. */
+const engineFolders = ['api', 'store', 'executor', 'observer', 'clients', 'bootstrap', 'e2e/parts']
+/** Not part of `npm test`, except for the sample. */
+const elsewhere = ['faults', 'chaos', 'bench', 'harness']
+const sample = 'test/faults/sample.test.ts'
+
+/** Paths below `root`, sorted. */
+export async function filesOf(root: string, suite: TestSuiteName): Promise<readonly string[]> {
+  const files: string[] = []
+  for await (const file of glob('test/**/*.test.ts', { cwd: root })) if (suiteOf(file) === suite) files.push(join(root, file))
+  return files.sort()
+}
+
+export function suiteOf(file: string): TestSuiteName | null {
+  if (file === sample) return 'faults'
+  const isIn = (folder: string): boolean => file.startsWith(`test/${folder}/`)
+  if (elsewhere.some(isIn)) return null
+  if (engineFolders.some(isIn)) return 'engine'
+  return isIn('e2e') ? 'e2e' : 'unit'
+}

@@ -1,0 +1,59 @@
+/** How long a customer waits for a new database: from the API call to the first answer through its endpoint. */
+import { startByHand, docker } from './byHand.ts'
+import { createStarter, firstAnswer, removeStarter, settle, type Customer } from './database.ts'
+import { closeInstallation, openInstallation, type Installation, type Places } from './installation.ts'
+import { runBench, type Bench, type Experiment, type RunOptions } from './runner.ts'
+
+const places: Places = {
+  name: 'hfprovision', apiPort: 17_410, endpointPorts: '17420-17449', internalPorts: '17450-17479', networks: '10.217.0.0/16',
+}
+const byHandPort = 17_480
+
+interface Rig {
+  readonly installation: Installation
+  readonly image: string
+  made: number
+}
+
+const starter: Experiment<Rig> = {
+  series: [
+    { case: 'starter', variant: 'holdfast', unit: 'ms', goal: { median: 3_000, max: null } },
+    { case: 'starter', variant: 'byHand', unit: 'ms', goal: { median: null, max: null } },
+  ],
+  async sample(rig) {
+    const byHand = await startByHand(rig.image, `${places.name}-by-hand`, byHandPort)
+    rig.made += 1
+    const started = performance.now()
+    const customer = await createStarter(rig.installation, `starter-${rig.made}`)
+    await firstAnswer(customer.connection)
+    const holdfast = performance.now() - started
+    await removeStarter(rig.installation, customer)
+    return [holdfast, byHand]
+  },
+}
+
+const bench: Bench<Rig> = {
+  name: 'provision',
+  experiments: [starter],
+  async open(say) {
+    const installation = await openInstallation(places, say)
+    const rig: Rig = { installation, image: '', made: 0 }
+    // the first one of a service finds nothing warm: images' layers unread, code not yet compiled
+    const first = await createStarter(installation, 'warm-up')
+    await firstAnswer(first.connection)
+    return { ...rig, image: await imageOf(first) }
+  },
+  close: ({ installation }) => closeInstallation(installation, places),
+  engineOf: () => docker(['version', '--format', 'Docker {{.Server.Version}}']),
+}
+
+/** Of the member's container: what is done by hand has to use the same. */
+async function imageOf({ id }: Customer): Promise<string> {
+  const [image] = (await docker(['ps', '--filter', `label=io.holdfast.database=${id}`, '--filter', 'label=io.holdfast.kind=member', '--format', '{{.Image}}'])).split('\n')
+  if (image === undefined || image === '') throw new Error('the member of the first database was not found')
+  return image
+}
+
+export function run(options: RunOptions): Promise<number> {
+  return runBench(bench, options)
+}
