@@ -17,7 +17,7 @@ const rooms = {
   api: ['domain', 'store'],
   client: [],
   console: ['client'],
-  cli: ['client', 'bootstrap', 'rig', 'config', 'telemetry', 'main'],
+  cli: ['client', 'domain', 'bootstrap', 'rig', 'config', 'telemetry', 'main'],
   bootstrap: ['domain', 'clients', 'pki', 'render', 'config'],
   rig: ['domain', 'clients'],
   config: ['domain'],

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ContainerDetails, EngineClient } from '../clients/docker.ts'
-import { connectObjectStore, type S3Connection } from '../clients/s3.ts'
+import { connectObjectStore, type ObjectStore, type S3Connection } from '../clients/s3.ts'
 import type { Blueprint, RenderedFile } from '../domain/blueprint.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { label } from '../domain/names.ts'
@@ -97,21 +97,31 @@ async function untilAnswering({ engine, bucket, signal }: EnsureObjectStoreOptio
   const client = connectObjectStore(connection)
   const deadline = Date.now() + readyTimeoutMs
   try {
-    for (;;) {
-      const failure = await client.ensureBucket(bucket, signal).then(() => null, (error: unknown) => error)
-      if (failure === null) return
-      if (!(failure instanceof HoldfastError) || failure.code !== 'ObjectStoreUnavailable') throw failure
-      if (Date.now() > deadline) {
-        const log = await engine.logs(container, { tail: shownLogLines }, signal)
-        throw new HoldfastError('ObjectStoreUnavailable', `The embedded S3 store ${container} does not answer after ${readyTimeoutMs / 1000} s`, {
-          cause: failure, next: `See its log: docker logs ${container}`, facts: { log },
-        })
-      }
+    for (let cause = await notYet(client, bucket, signal); cause !== null; cause = await notYet(client, bucket, signal)) {
+      if (Date.now() > deadline) throw await unanswered(engine, container, cause, signal)
       await delay(pollMs, undefined, { signal })
     }
   } finally {
     client.close()
   }
+}
+
+/** Why the bucket is not there yet; null when it is. */
+async function notYet(client: ObjectStore, bucket: string, signal: AbortSignal): Promise<HoldfastError | null> {
+  try {
+    await client.ensureBucket(bucket, signal)
+    return null
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'ObjectStoreUnavailable') return error
+    throw error
+  }
+}
+
+async function unanswered(engine: EngineClient, container: string, cause: HoldfastError, signal: AbortSignal): Promise<HoldfastError> {
+  const log = await engine.logs(container, { tail: shownLogLines }, signal)
+  return new HoldfastError('ObjectStoreUnavailable', `The embedded S3 store ${container} does not answer after ${readyTimeoutMs / 1000} s`, {
+    cause, next: `See its log: docker logs ${container}`, facts: { log },
+  })
 }
 
 function connectionOf({ serverName, certificate, credentials, publish }: EnsureObjectStoreOptions): S3Connection {

@@ -25,9 +25,9 @@ export async function runFiles(files: readonly string[], concurrency: number, si
   if (files.length === 0) return noCounts
   let counts: Counts | null = null
   const events = run({ files: [...files], concurrency, timeout: fileTimeoutMs, signal })
-  events.on('test:summary', ({ file, counts: { passed, failed, cancelled, skipped, todo } }) => {
+  events.on('test:summary', ({ file, counts: { tests, passed, skipped, todo } }) => {
     // the one that names no file is the sum
-    if (file === undefined) counts = { passed, failed: failed + cancelled, skipped: skipped + todo }
+    if (file === undefined) counts = { passed, failed: tests - passed - skipped - todo, skipped: skipped + todo }
   })
   const shown = events.compose(spec)
   shown.pipe(process.stdout, { end: false })

@@ -1,5 +1,4 @@
 /** What tests need of a machine: an engine, images, and nothing left of runs that have died. */
-import { rm } from 'node:fs/promises'
 import { ensureEngine, type Engine } from './engine.ts'
 import { ensureImages } from './images.ts'
 import { leftovers, sweep } from './testRuns.ts'
@@ -7,8 +6,8 @@ import { leftovers, sweep } from './testRuns.ts'
 /** A bare machine installs an engine and builds images. */
 const setUpTimeoutMs = 30 * 60_000
 const sweepTimeoutMs = 5 * 60_000
-/** Labelled by test/harness/controlServer.ts; shared by the files of a run, it belongs to no one of them. */
-const sharedServer = 'hfcontrol'
+/** Of test/harness/controlServer.ts: shared by the files of a run, it belongs to no one of them. */
+const sharedServer = 'hfcontrol-'
 
 export async function setUp(say: (line: string) => void): Promise<Engine> {
   const signal = AbortSignal.timeout(setUpTimeoutMs)
@@ -22,9 +21,8 @@ export async function setUp(say: (line: string) => void): Promise<Engine> {
 }
 
 /** Names of what this run left behind, which is removed all the same. */
-export async function cleanUp(engine: Engine, run: string, folder: string): Promise<readonly string[]> {
+export async function cleanUp(engine: Engine, run: string): Promise<readonly string[]> {
   const left = await leftovers(engine, run)
   await sweep(engine, left, AbortSignal.timeout(sweepTimeoutMs))
-  await rm(folder, { recursive: true, force: true })
-  return left.filter(({ installation }) => installation !== sharedServer).map(({ kind, name, run: of }) => `${kind} ${name} (${of})`)
+  return left.filter(({ installation }) => installation?.startsWith(sharedServer) !== true).map(({ kind, name, run: of }) => `${kind} ${name} (${of})`)
 }

@@ -15,13 +15,22 @@ export const suiteTitles: Readonly<Record<SuiteName, string>> = {
 }
 
 /** Folders whose tests need an engine: each of their files makes what it needs and takes it away. */
-const engineFolders = ['api', 'store', 'executor', 'observer', 'clients', 'bootstrap', 'e2e/parts']
+const engineFolders = ['api', 'store', 'executor', 'observer', 'clients', 'bootstrap']
 /** Not part of `npm test`, except for the sample. */
 const elsewhere = ['faults', 'chaos', 'bench', 'harness']
 const sample = 'test/faults/sample.test.ts'
+/** These stop the shared service, or look back over all that it did: one after the other, when the others have ended. */
+const last = 'test/e2e/last/'
+
+/** Sorted, in groups: one group after the other. */
+export async function groupsOf(root: string, suite: TestSuiteName): Promise<readonly { readonly files: readonly string[]; readonly concurrency: number }[]> {
+  const files = await filesOf(root, suite)
+  const isLast = (file: string): boolean => file.startsWith(join(root, last))
+  return [{ files: files.filter((file) => !isLast(file)), concurrency: 2 }, { files: files.filter(isLast), concurrency: 1 }]
+}
 
 /** Paths below `root`, sorted. */
-export async function filesOf(root: string, suite: TestSuiteName): Promise<readonly string[]> {
+async function filesOf(root: string, suite: TestSuiteName): Promise<readonly string[]> {
   const files: string[] = []
   for await (const file of glob('test/**/*.test.ts', { cwd: root })) if (suiteOf(file) === suite) files.push(join(root, file))
   return files.sort()

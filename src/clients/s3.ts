@@ -5,6 +5,7 @@
 import {
   CreateBucketCommand, GetObjectCommand, HeadBucketCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client,
 } from '@aws-sdk/client-s3'
+import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -148,16 +149,12 @@ async function getObject(
   return absentAsNull(() => call(`get ${bucket}/${key}`, signal, async (abortSignal) => {
     const reply = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }), { abortSignal })
     if ((reply.ContentLength ?? 0) > maxBytes) {
-      abandon(reply.Body)
+      // An unread body would hold its connection for good.
+      if (reply.Body instanceof Readable) reply.Body.destroy()
       throw new HoldfastError('PayloadTooLarge', `The object ${bucket}/${key} has ${reply.ContentLength} bytes, more than the ${maxBytes} expected`)
     }
     return Buffer.from((await reply.Body?.transformToByteArray()) ?? [])
   }))
-}
-
-/** An unread body would hold its connection for good. */
-function abandon(body: unknown): void {
-  if (typeof body === 'object' && body !== null && 'destroy' in body && typeof body.destroy === 'function') body.destroy()
 }
 
 async function absentAsNull<T>(ask: () => Promise<T>): Promise<T | null> {

@@ -63,7 +63,7 @@ export interface QueueStore {
   renew(lease: Lease, leaseSeconds: number): Promise<Lease>
   /** Does nothing when the database itself is gone. */
   release(lease: Lease, release: Release): Promise<void>
-  /** Milliseconds until the next item can be claimed, 0 if one can be now; null when there is none. */
+  /** Milliseconds until the next item that nobody holds is due, 0 if one is now; null when there is none. */
   nextDueInMs(): Promise<number | null>
   depth(): Promise<QueueDepth>
   /** Throws `NotFound`. */
@@ -78,7 +78,7 @@ const releasedRow = z.object({ released: z.number(), exists: z.boolean() })
 const depthRow: z.ZodType<QueueDepth> = z.object({
   due: z.number(), leased: z.number(), total: z.number(), oldestDueSeconds: z.number(), failing: z.number(),
 })
-const nextRow = z.object({ ms: z.number().nullable() })
+const nextRow = z.object({ ms: z.number() })
 const settledRow: z.ZodType<SettledState> = z.object({
   wakeSeq: z.number(), settledSeq: z.number(), generation: z.number(), observedGeneration: z.number(), lastError: failureRow.nullable(),
 })
@@ -156,11 +156,12 @@ export function queueStore(database: ControlDatabase): QueueStore {
     },
     release: (lease, release) => releaseLease(database, lease, release),
     async nextDueInMs() {
-      const { ms } = await database.one(
+      const next = await database.maybe(
         nextRow,
-        `select greatest(0, extract(epoch from min(greatest(due_at, lease_until)) - now()) * 1000)::float8 as ms from work_items`,
+        `select greatest(0, extract(epoch from due_at - now()) * 1000)::float8 as ms
+           from work_items where lease_until is null or lease_until <= now() order by due_at limit 1`,
       )
-      return ms
+      return next?.ms ?? null
     },
     depth: () =>
       database.one(

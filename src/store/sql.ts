@@ -39,7 +39,7 @@ export function statements(runner: Runner): Sql {
 }
 
 /** A time from a column (a `Date`) or from inside JSON (text). */
-export const time = z.union([z.date(), z.string().transform((text) => new Date(text))])
+export const time = z.coerce.date()
 export const json = z.unknown()
 export const facts = z.record(z.string(), z.unknown())
 

@@ -14,6 +14,7 @@ export interface Customer {
 const tryMs = 20
 const limitMs = 120_000
 const lookMs = 100
+const settleMs = 30_000
 
 export async function createStarter({ client, projectId, ca }: Installation, name: string): Promise<Customer> {
   const made = await answerOf(client.POST('/v1/projects/{id}/databases', { params: { path: { id: projectId } }, body: { name, tier: 'starter' } }))
@@ -54,7 +55,7 @@ export async function settle({ client }: Installation, { id }: Customer): Promis
     return items.length > 0 && items.every(({ state }) => state === 'verified' || state === 'failed')
   })
   await until('the database to settle', async () => {
-    const { settled } = await answerOf(client.POST('/v1/databases/{id}/reconcile', { params, body: { wait: true, timeoutSeconds: 30 } }))
+    const { settled } = await answerOf(client.POST('/v1/databases/{id}/reconcile', { params, body: { wait: true, timeoutMs: settleMs } }))
     return settled
   })
 }

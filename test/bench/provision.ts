@@ -1,6 +1,6 @@
 /** How long a customer waits for a new database: from the API call to the first answer through its endpoint. */
 import { startByHand, docker } from './byHand.ts'
-import { createStarter, firstAnswer, removeStarter, settle, type Customer } from './database.ts'
+import { createStarter, firstAnswer, removeStarter, type Customer } from './database.ts'
 import { closeInstallation, openInstallation, type Installation, type Places } from './installation.ts'
 import { runBench, type Bench, type Experiment, type RunOptions } from './runner.ts'
 
@@ -41,7 +41,9 @@ const bench: Bench<Rig> = {
     // the first one of a service finds nothing warm: images' layers unread, code not yet compiled
     const first = await createStarter(installation, 'warm-up')
     await firstAnswer(first.connection)
-    return { ...rig, image: await imageOf(first) }
+    const image = await imageOf(first)
+    await removeStarter(installation, first)
+    return { ...rig, image }
   },
   close: ({ installation }) => closeInstallation(installation, places),
   engineOf: () => docker(['version', '--format', 'Docker {{.Server.Version}}']),

@@ -45,7 +45,7 @@ async function whyNot(): Promise<string | false> {
 
 describe('an engine that does not run', { skip: await whyNot() }, () => {
   test('is started once, by whichever of two processes comes first', async () => {
-    const outcomes = await inNamespace('ensure & ensure & wait %1; wait %2; [ "$(pgrep -c dockerd)" = 1 ]')
+    const outcomes = await inNamespace('ensure & a=$!; ensure & b=$!; wait $a; wait $b; [ "$(pgrep -c dockerd)" = 1 ]')
     assert.deepEqual(outcomes.map(({ started }) => started).sort(), [false, true])
     assert.equal(outcomes[0]?.privateAddress, outcomes[1]?.privateAddress)
   })

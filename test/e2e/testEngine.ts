@@ -42,7 +42,7 @@ async function sweep(engine: EngineClient, installation: string, signal: AbortSi
   for (const { id } of containers.filter((seen) => !helpers.includes(seen))) await engine.removeContainer(id, { force: true }, signal)
   // The helper gives its loop devices back before it goes; the volumes on them have to be gone first.
   for (const { name } of await engine.listVolumes(ours, signal)) {
-    if (name !== `${installation}-disks`) await engine.removeVolume(name, signal).catch((error: unknown) => (helpers.length > 0 ? undefined : Promise.reject(error)))
+    if (name !== `${installation}-disks`) await engine.removeVolume(name, signal)
   }
   await removeDisks(engine, installation, signal)
   for (const { id } of helpers) await engine.removeContainer(id, { force: true }, signal)

@@ -14,9 +14,9 @@ import { openTestEngine } from '../e2e/testEngine.ts'
 import { testRun } from './testRun.ts'
 
 
-const installation = 'hfcontrol'
+const installation = `hfcontrol-${testRun}`
 /** Processes of one run share it. */
-const containerName = `${installation}-${testRun}`
+const containerName = installation
 const setUpMs = 10 * 60_000
 const port = '5432/tcp'
 

@@ -4,7 +4,7 @@
  */
 
 /** `t<pid>…`: the process whose end ends the run. By hand that is `node --test`, the parent of every test file's process. */
-export const testRun = process.env['HOLDFAST_TEST_RUN'] ?? `t${process.ppid}`
+export const testRun = process.env['HFT_RUN'] ?? `t${process.ppid}`
 
 /** For one part of the run that sweeps after itself. */
 export function runLabelOf(part: string): string {

@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { z } from 'zod'
-import type { Action, EventNote, StoreRecord } from '../../src/domain/action.ts'
+import { isDisruptive, type Action, type EventNote, type StoreRecord } from '../../src/domain/action.ts'
 import { runPass, type PassContext, type PassResult } from '../../src/controller/pass.ts'
+import type { ConditionType } from '../../src/domain/conditions.ts'
 import type { Desired, Operation } from '../../src/domain/desired.ts'
 import { label } from '../../src/domain/names.ts'
 import { parseLsn } from '../../src/domain/lsn.ts'
@@ -62,6 +63,43 @@ const day = 86_400_000
 
 export function createWorld(): World {
   return new SimulatedWorld()
+}
+
+/** One starter database, as settled as it gets; its first backup is in. */
+export async function settledShop(): Promise<{ readonly world: World; readonly shop: string; readonly parts: ShopParts }> {
+  const world = createWorld()
+  const shop = world.add(1, 'shop')
+  await world.settle()
+  return { world, shop, parts: partsOf(world.get(shop)) }
+}
+
+export interface ShopParts {
+  readonly instanceId: string
+  readonly memberId: string
+  readonly member: string
+  readonly dataVolume: string
+  readonly agent: string
+  readonly proxy: string
+}
+
+/** Names of everything that the first instance and the endpoint of a database consist of. */
+export function partsOf({ instances: [instance], endpoint }: Desired): ShopParts {
+  const member = instance?.members[0]
+  assert.ok(instance && member && endpoint)
+  return {
+    instanceId: instance.id, memberId: member.id, member: names.member(member.id), dataVolume: names.dataVolume(member.id),
+    agent: names.agent(instance.id), proxy: names.endpoint(endpoint.id, 0),
+  }
+}
+
+/** Status and reason of one condition. */
+export function conditionOf(world: World, databaseId: string, type: ConditionType): string {
+  const found = world.get(databaseId).database.conditions.find((condition) => condition.type === type)
+  return `${found?.status} ${found?.reason}`
+}
+
+export function messageOf(world: World, databaseId: string, type: ConditionType): string {
+  return world.get(databaseId).database.conditions.find((condition) => condition.type === type)?.message ?? ''
 }
 
 class SimulatedWorld implements World {
@@ -141,6 +179,7 @@ class SimulatedWorld implements World {
     this.#isDead = false
     const attempts = (this.#attempts.get(databaseId) ?? 0) + 1
     this.#attempts.set(databaseId, attempts)
+    const before = this.applied.length
     const lease: Lease = { databaseId, epoch: 1, holder: 'test', until: new Date(this.now.getTime() + 60_000), wakeSeq: 1, attempts, now: this.now }
     try {
       const result = await runPass(this.context, lease, AbortSignal.timeout(60_000))
@@ -154,7 +193,18 @@ class SimulatedWorld implements World {
     } catch (error) {
       if (error instanceof CutShort) return 'cutShort'
       throw error
+    } finally {
+      this.#assertLawful(databaseId, this.applied.slice(before))
     }
+  }
+
+  /** What holds for every pass, whatever happens. */
+  #assertLawful(databaseId: string, actions: readonly Action[]): void {
+    const disruptive = actions.filter(isDisruptive).map((action) => JSON.stringify(action))
+    // a step that is told to happen twice is one action all the same
+    assert.ok(new Set(disruptive).size <= 1, `more than one disruptive action in a pass: ${disruptive.join()}`)
+    if (this.databases.get(databaseId)?.database.paused === true) assert.deepEqual(actions, [], 'a paused database was acted on')
+    if (this.engine.isAway) assert.deepEqual(actions.filter(({ kind }) => kind !== 'purgeRepositories'), [], 'something was done to an engine that cannot be seen')
   }
 
   async settle(limit = 150): Promise<number> {
@@ -245,6 +295,10 @@ class SimulatedWorld implements World {
 
   #apply(action: Action, desired: Desired, half: boolean): StoreRecord[] {
     this.engine.turn()
+    if (action.kind === 'createDataVolume') {
+      const instance = this.databases.get(action.databaseId)?.instances.find(({ id }) => id === action.instanceId)
+      assert.equal(instance?.initialisedAt, null, 'an initialised instance was given an empty volume')
+    }
     this.applied.push(action)
     const { sized, purged, readBack } = this.engine.apply(action, desired, half)
     if ((action.kind === 'createDataVolume' || action.kind === 'growDataVolume') && sized !== undefined) return [{ kind: 'volumeSized', memberId: action.memberId, bytes: sized }]
@@ -311,5 +365,3 @@ class SimulatedWorld implements World {
 function seenOf({ id, name, blueprint, state, since, exitCode }: Container): EngineSeen['containers'][number] {
   return { id, name, labels: blueprint.labels, state, since, exitCode }
 }
-
-export { names }

@@ -1,11 +1,10 @@
 /** From every half-way state a database converges to the same end, and nothing is made twice on the way. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
 import { Secret } from '../../src/domain/secret.ts'
-import { createWorld, type Fault, type World } from '../harness/world.ts'
+import type { Fault, World } from '../harness/world.ts'
 import { idOf, starter, withDatabase } from '../harness/worldStore.ts'
-import { assertNothingTwice, endOf, tell, type Story } from '../harness/worldStory.ts'
+import { assertNothingTwice, tell, type Story } from '../harness/worldStory.ts'
 
 const faults: readonly Fault[] = ['dieBefore', 'dieHalfway', 'dieAfter', 'twice', 'fail', 'loseReply']
 const shop = idOf(100)

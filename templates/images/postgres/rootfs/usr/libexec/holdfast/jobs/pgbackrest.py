@@ -11,7 +11,7 @@ STANZA = 'main'
 _CONFIG = '/conf/pgbackrest.conf'
 # pgBackRest itself tries for minutes before it says that the store is away.
 _STORE_ANSWERS_WITHIN_S = 5
-_MAX_KEPT_LINES = 20
+_MAX_KEPT_LINES = 400
 # Of `info`: neither well nor one of the ways of being empty.
 _STATUS_OTHER = 99
 
