@@ -7,10 +7,11 @@ import type { Blueprint } from '../domain/blueprint.ts'
 import type { EngineClient } from '../clients/docker.ts'
 import type { Config } from '../config.ts'
 import { HoldfastError } from '../domain/errors.ts'
+import type { Keyring } from '../domain/keyring.ts'
 import { label } from '../domain/names.ts'
-import { issueFor } from '../pki/issuer.ts'
 import { initialiseFile, renderMember } from '../render/member.ts'
 import type { FirstAuthority } from './authorityFile.ts'
+import { heldCertificate } from './heldCertificate.ts'
 import { wasInitialised } from './controlConnection.ts'
 import { embeddedPlaces } from './embedded.ts'
 
@@ -21,13 +22,11 @@ const sizes = {
 /** The control database's own identity among instances: there is one an installation. */
 const instanceId = '00000000-0000-4000-8000-000000000001'
 const makeTimeoutMs = 90_000
-const dayMs = 86_400_000
-/** Made anew at every start of the service from the file's authority, so it only has to outlast one uptime. */
-const certificateLifetimeMs = 365 * dayMs
 
 export interface ControlDatabaseOptions {
   readonly engine: EngineClient
   readonly config: Config
+  readonly keyring: Keyring
   readonly image: string
   readonly first: FirstAuthority
   readonly now: Date
@@ -67,9 +66,9 @@ async function make(engine: EngineClient, blueprint: Blueprint, mayInitialise: b
   await engine.startContainer(id, signal)
 }
 
-async function blueprintOf({ config, image, first, now }: ControlDatabaseOptions): Promise<Blueprint> {
+async function blueprintOf({ config, keyring, image, first, now }: ControlDatabaseOptions): Promise<Blueprint> {
   const { container, port, serverName } = embeddedPlaces(config).controlDatabase
-  const server = await issueFor(first.authority, first.id, { commonName: serverName, names: [serverName], usage: 'server' }, certificateLifetimeMs, now)
+  const server = await heldCertificate({ config, keyring, first, now }, 'control', { commonName: serverName, names: [serverName], usage: 'server' })
   const { files, configHash, restartHash } = renderMember({
     installation: config.installation, instanceId, endpointIds: [], sizes, trustBundlePem: first.authority.certPem, server,
   })

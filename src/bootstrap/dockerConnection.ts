@@ -1,9 +1,9 @@
-/** Where Docker engines are, and the client that builds images and makes privileged containers on them. */
+/** Where Docker engines are, and the client that builds images and makes helper containers on them. */
 import Docker from 'dockerode'
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { EngineConnection } from '../clients/docker.ts'
+import { dockerOptions, type EngineConnection } from '../clients/docker.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 
@@ -28,15 +28,6 @@ async function fromEnvironment(host: string, env: Readonly<Record<string, string
   return { engine: host, tls: { ca, cert, key: new Secret(key) } }
 }
 
-export function openDocker({ engine, tls }: EngineConnection): Docker {
-  // An empty host beats DOCKER_HOST, which the library would otherwise mix in.
-  if (engine.startsWith('unix://')) return new Docker({ socketPath: engine.slice('unix://'.length), host: '', protocol: 'http' })
-  const url = URL.canParse(engine) ? new URL(engine) : null
-  if (url === null || url.protocol !== 'tcp:' || url.port === '') {
-    throw new HoldfastError('ConfigInvalid', `The engine address ${engine} is neither unix:///path nor tcp://host:port`)
-  }
-  const at = { host: url.hostname, port: url.port }
-  return tls === undefined
-    ? new Docker({ ...at, protocol: 'http' })
-    : new Docker({ ...at, protocol: 'https', ca: tls.ca, cert: tls.cert, key: tls.key.reveal() })
+export function openDocker(connection: EngineConnection): Docker {
+  return new Docker(dockerOptions(connection))
 }

@@ -14,7 +14,6 @@ import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { label } from '../domain/names.ts'
 import { Secret } from '../domain/secret.ts'
-import { issueFor } from '../pki/issuer.ts'
 import { ensureFirstAuthority, type FirstAuthority } from './authorityFile.ts'
 import { connectControlDatabase, type ControlConnection } from './controlConnection.ts'
 import { ensureControlDatabase } from './controlDatabase.ts'
@@ -22,6 +21,7 @@ import { ensureDisks } from './disks.ts'
 import { openDocker } from './dockerConnection.ts'
 import { embeddedPlaces } from './embedded.ts'
 import { answeringEngine, engineInfo, ensureEngine } from './engine.ts'
+import { heldCertificate } from './heldCertificate.ts'
 import { ensureHostMarker } from './hostMarker.ts'
 import { ensureImages, type ImageName } from './images.ts'
 import { ensureMasterKeys } from './masterKey.ts'
@@ -50,9 +50,6 @@ export interface Preparation {
 }
 
 export type Say = (line: string) => void
-
-const dayMs = 86_400_000
-const certificateLifetimeMs = 365 * dayMs
 
 export async function beginPreparation(config: Config, announce: Say): Promise<Preparation> {
   const keyring = await ensureMasterKeys(config, { announce })
@@ -125,7 +122,7 @@ export async function prepareControlDatabase(into: Preparation, _say: Say, signa
     into.controlDatabase = { url: config.databaseUrl, tls: null }
     return 'the one in the settings'
   }
-  const options = { engine: firstHost(into).engine, config, image: imageOf(into.images, 'postgres'), first, now: new Date(), signal }
+  const options = { engine: firstHost(into).engine, config, keyring: into.keyring, image: imageOf(into.images, 'postgres'), first, now: new Date(), signal }
   await ensureControlDatabase(options)
   into.controlDatabase = await connectControlDatabase(config, first, signal)
   return embeddedPlaces(config).controlDatabase.container
@@ -152,7 +149,7 @@ async function embeddedStore(into: Preparation, say: Say, signal: AbortSignal): 
   const { port, serverName, bucket } = embeddedPlaces(config).objectStore
   const credentials = await ensureStoreCredentials(config)
   const request = { commonName: serverName, names: [serverName], usage: 'server' } as const
-  const { certificatePem, keyPem } = await issueFor(first.authority, first.id, request, certificateLifetimeMs, new Date())
+  const { certificatePem, keyPem } = await heldCertificate({ ...into, now: new Date() }, 'objectstore', request)
   const store = await ensureObjectStore({
     engine, installation: config.installation, image: imageOf(images, 'objectstore'),
     certificate: { certPem: certificatePem, keyPem, caPem: first.authority.certPem },

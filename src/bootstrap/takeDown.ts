@@ -4,6 +4,7 @@
  */
 import type { EngineClient } from '../clients/docker.ts'
 import { label } from '../domain/names.ts'
+import { removeDisks } from './disks.ts'
 
 export interface TakeDownOptions {
   readonly engine: EngineClient
@@ -33,7 +34,9 @@ export async function takeDown(options: TakeDownOptions): Promise<TakenDown> {
   await Promise.all(others.map((container) => removeContainer(options, container)))
   const volumes = keepData ? [] : await engine.listVolumes(ours, signal)
   say(`${volumes.length} volumes`)
-  await Promise.all(volumes.filter(isData).map((volume) => removeDataVolume(options, volume.name, helpers[0]?.id)))
+  // the volumes first: their disks are busy while they are mounted
+  await Promise.all(volumes.filter(isData).map((volume) => engine.removeVolume(volume.name, signal)))
+  if (!keepData) await removeDisks(engine, installation, signal)
   const networks = await engine.listNetworks(ours, signal)
   for (const network of networks) await engine.removeNetwork(network.name, signal)
   await Promise.all(helpers.map((helper) => engine.removeContainer(helper.id, { force: true }, signal)))
@@ -50,10 +53,4 @@ async function removeContainer({ engine, keepData, signal }: TakeDownOptions, co
   const holdsData = kind === 'member' || kind === 'controlDatabase' || kind === 'objectStore'
   if (keepData && holdsData) await engine.stopContainer(container.id, stopSeconds, signal)
   await engine.removeContainer(container.id, { force: true }, signal)
-}
-
-/** The volume first: its disk is busy while it is mounted. Without a helper there are no disks. */
-async function removeDataVolume({ engine, signal }: TakeDownOptions, name: string, helper: string | undefined): Promise<void> {
-  await engine.removeVolume(name, signal)
-  if (helper !== undefined) await engine.exec(helper, ['disk', 'remove', name], {}, signal)
 }

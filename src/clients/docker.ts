@@ -13,7 +13,7 @@ export type { ContainerClient, ExecResult } from './docker/containers.ts'
 export type { EngineEvent, EventFilter } from './docker/events.ts'
 export type { NetworkRequest } from './docker/networks.ts'
 export type { ContainerDetails, ContainerListed, NetworkDetails, VolumeDetails } from './docker/replies.ts'
-export type { EngineConnection } from './docker/transport.ts'
+export { dockerOptions, type EngineConnection } from './docker/transport.ts'
 export type { VolumeRequest } from './docker/volumes.ts'
 
 export interface EngineClient extends ContainerClient, VolumeClient, NetworkClient {

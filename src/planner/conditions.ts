@@ -20,7 +20,7 @@ const archiveBehindTimeouts = 5
 export function planConditions(input: PlanInput, part: Part): ConditionClaim[] {
   const instance = servingInstance(input.desired)
   const primary = instance === undefined ? null : primaryOf(input.observed, instance)
-  const missing = dataMissing(part)
+  const missing = dataMissing(input, instance, part)
   const claims = [
     missing.status === 'true' ? claim('PrimaryAvailable', 'false', missing.reason, missing.message) : primaryAvailable(input, instance, primary),
     endpointAvailable(input),
@@ -175,9 +175,10 @@ function paused({ desired }: PlanInput): ConditionClaim {
     : claim('Paused', 'false', 'Active', 'The database is acted on.')
 }
 
-function dataMissing(part: Part): ConditionClaim {
+function dataMissing(input: PlanInput, instance: Instance | undefined, part: Part): ConditionClaim {
   const missing = part.blocked.find((blocked) => blocked.reason === 'DataMissing')
-  return missing === undefined
-    ? claim('DataMissing', 'false', 'DataPresent', 'The data is where it should be.')
-    : claim('DataMissing', 'true', 'DataMissing', missing.message)
+  if (missing !== undefined) return claim('DataMissing', 'true', 'DataMissing', missing.message)
+  const unseen = unseenHost(input, instance?.members.map((member) => member.hostId) ?? [])
+  if (unseen !== null) return claim('DataMissing', 'unknown', 'HostUnreachable', unseen)
+  return claim('DataMissing', 'false', 'DataPresent', 'The data is where it should be.')
 }

@@ -43,7 +43,8 @@ export { initialPhase, type OperationResult, type OperationStep } from './operat
 export type { DatabasePatch } from './patchDatabase.ts'
 export type { NetworkPool, PortRange, PortRanges } from './ports.ts'
 export type { Provisioning } from './provision.ts'
-export type { ClaimOptions, QueueDepth, Release, SettledState } from './queue.ts'
+export type { ClaimOptions, QueueDepth, SettledState } from './queue.ts'
+export type { Release } from './release.ts'
 export type { RestorePoint } from './restoreSource.ts'
 export type { NewToken, Principal } from './tokens.ts'
 export type {

@@ -15,7 +15,7 @@ export interface TestDatabase {
   /** Ended with the database; few connections, as many tests run at once. */
   readonly pool: pg.Pool
   /** Another controller's pool. */
-  connect(): pg.Pool
+  readonly connect: () => pg.Pool
 }
 
 /** `TestContext`, or `{ after }` of `node:test` for a whole file. */
@@ -57,7 +57,7 @@ async function openDatabase(t: Ending, server: URL, template: string): Promise<T
   }
   const pool = connect()
   t.after(async () => {
-    await Promise.all(pools.map((one) => (one.ended ? undefined : one.end())))
+    await Promise.all(pools.filter((one) => !one.ended).map((one) => one.end()))
     await administer(server, (admin) => drop(admin, name))
   })
   return { name, url, pool, connect }

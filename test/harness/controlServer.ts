@@ -5,6 +5,7 @@
  */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type Docker from 'dockerode'
 import pg from 'pg'
 import pRetry from 'p-retry'
@@ -113,10 +114,8 @@ export async function runOnServer(command: readonly string[]): Promise<string> {
   const { docker } = await openTestEngine(installation)
   const exec = await docker.getContainer(containerName).exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true, Tty: true })
   const stream = await exec.start({ Tty: true })
-  const chunks: Buffer[] = []
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk))
-  const text = Buffer.concat(chunks).toString('utf8')
+  const output = await text(stream)
   const { ExitCode } = await exec.inspect()
-  if (ExitCode !== 0) throw new Error(`${command.join(' ')} ended with ${String(ExitCode)}: ${text}`)
-  return text
+  if (ExitCode !== 0) throw new Error(`${command.join(' ')} ended with ${String(ExitCode)}: ${output}`)
+  return output
 }

@@ -43,12 +43,14 @@ export const blueprinter: Blueprinter = {
     members: new Map(instancesOf(desired).flatMap((instance) => instance.members.flatMap((member) => {
       const certificate = certificateOf(desired, 'member', member.id)
       if (certificate === null) return []
+      // what the files say is what the hash covers: the permission to initialise is withdrawn like any other setting
+      const permission = instance.role === 'serving' && instance.initialisedAt === null ? instance.id : ''
       const poolers = [desired.endpoint?.id, desired.peerEndpoint?.endpoint.id].filter((id) => id !== undefined).sort()
       return [[member.id, blueprintOf(desired, {
         kind: 'member', name: names.member(member.id), owner: { [label.instance]: instance.id, [label.member]: member.id },
         mounts: [names.dataVolume(member.id), names.memberConfVolume(member.id)], ports: [member.ports.postgres, member.ports.backup],
-        spec: [desired.database.images.postgres, desired.database.tier], config: [certificate, desired.trustBundlePem, poolers, desired.database.storageBytes],
-        files: [{ path: permissionPath, content: instance.role === 'serving' && instance.initialisedAt === null ? instance.id : '', mode: 0o600, secret: false }],
+        spec: [desired.database.images.postgres, desired.database.tier], config: [certificate, desired.trustBundlePem, poolers, desired.database.storageBytes, permission],
+        files: [{ path: permissionPath, content: permission, mode: 0o600, secret: false }],
       })] as const]
     }))),
     agents: new Map(instancesOf(desired).flatMap((instance) => {

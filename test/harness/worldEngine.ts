@@ -36,7 +36,8 @@ export interface Volume {
   readonly labels: Readonly<Record<string, string>>
   data: Data | null
   bytes: number
-  /** Of a member's /conf: the instance that may be initialised. */
+  /** Of a /conf: the hash of the files that lie there, and the instance that they allow to be initialised. */
+  config: string
   permission: string
 }
 
@@ -168,7 +169,7 @@ export class WorldEngine {
     this.containers.set(blueprint.name, container)
     if (half) return
     this.#count(blueprint.name)
-    this.#install(container, blueprint)
+    if (order === null) this.#install(container, blueprint)
     this.#start(container)
   }
 
@@ -177,7 +178,7 @@ export class WorldEngine {
     const holder = [...this.containers.values()].find((other) => other !== container && other.state === 'running' && other.blueprint.ports.some((port) => ports.includes(port.hostPort)))
     if (holder !== undefined) throw conflict(`port is already allocated to ${holder.name}`)
     this.#enter(container, 'running', null)
-    this.#install(container, container.blueprint)
+    container.loadedConfig = this.#confOf(container)?.config ?? ''
     if (container.blueprint.labels[label.kind] === 'member') this.#boot(container)
   }
 
@@ -196,8 +197,11 @@ export class WorldEngine {
   #install(container: Container, blueprint: Blueprint): void {
     container.loadedConfig = blueprint.configHash
     const permission = blueprint.files.find((file) => file.path === permissionPath)
-    const conf = this.volumes.get(blueprint.mounts[1]?.volume ?? '')
-    if (permission !== undefined && conf !== undefined) conf.permission = permission.content
+    Object.assign(this.#must(this.#confOf(container), 'the /conf'), { config: blueprint.configHash, permission: permission?.content ?? '' })
+  }
+
+  #confOf({ blueprint }: Container): Volume | undefined {
+    return this.volumes.get(blueprint.mounts.find(({ path }) => path !== '/data')?.volume ?? '')
   }
 
   #stop(container: Container | undefined): void {
@@ -292,7 +296,7 @@ export class WorldEngine {
   }
 
   #volume(name: string, labels: Readonly<Record<string, string>>): Volume {
-    const volume = this.volumes.get(name) ?? { name, labels, data: null, bytes: 0, permission: '' }
+    const volume = this.volumes.get(name) ?? { name, labels, data: null, bytes: 0, config: '', permission: '' }
     this.volumes.set(name, volume)
     return volume
   }

@@ -49,10 +49,8 @@ describe('the data volume', () => {
   it('with nothing on it makes its container refuse, which is said and not tried for ever', async () => {
     const { world, shop, parts } = await settledShop()
     const volume = world.engine.volumes.get(parts.dataVolume)
-    const conf = world.engine.volumes.get(names(parts))
-    assert.ok(volume && conf)
+    assert.ok(volume)
     volume.data = null
-    conf.permission = ''
     world.engine.byHand(parts.member, 'kill')
     await world.passes(2)
     const before = world.applied.length
@@ -62,6 +60,13 @@ describe('the data volume', () => {
     assert.match(messageOf(world, shop, 'Progressing'), /logs of container world-db-.*restore/)
   })
 
+  it('may be initialised once: the permission is withdrawn when it was used', async () => {
+    const { world, parts } = await settledShop()
+    const conf = [...world.engine.volumes.values()].find(({ name }) => name.startsWith('world-dbconf'))
+    assert.equal(conf?.permission, '')
+    assert.equal(world.engine.made.get(`initdb ${parts.instanceId}`), 1)
+  })
+
   it('whose size was never told, because its maker died, is measured again', async () => {
     const { world, shop } = await settledShop()
     world.change(shop, (desired) => ({ ...desired, instances: desired.instances.map((instance) => ({ ...instance, members: instance.members.map((member) => ({ ...member, volumeBytes: null })) })) }))
@@ -69,10 +74,6 @@ describe('the data volume', () => {
     assert.equal(world.get(shop).instances[0]?.members[0]?.volumeBytes, world.get(shop).database.storageBytes)
   })
 })
-
-function names({ memberId }: { memberId: string }): string {
-  return `world-dbconf-${memberId.replaceAll('-', '').slice(-12)}`
-}
 
 describe('a container', () => {
   it('paused by hand is left so, and everything else goes on', async () => {

@@ -5,7 +5,7 @@ import { Secret } from '../../src/domain/secret.ts'
 import { sealedColumns } from '../../src/store/seal.ts'
 import { createStore } from '../../src/store/store.ts'
 import { importAuthority, keyPairOf } from './certificateRig.ts'
-import { startRig, withCode, type Rig } from './rig.ts'
+import { actor, provisioning, startRig, withCode } from './rig.ts'
 
 const rig = await startRig({ after })
 const old = generateMasterKey()
@@ -14,7 +14,6 @@ const idOf = (key: Secret): string => key.reveal().split(':')[0] ?? ''
 const storeWith = (...keys: Secret[]) => createStore({ pool: rig.pool, keyring: Keyring.parse(new Secret(keys.map((key) => key.reveal()).join(','))) })
 const [withOld, withBoth, withFresh] = [storeWith(old), storeWith(fresh, old), storeWith(fresh)]
 
-const underOld: Rig = { ...rig, store: withOld }
 const databaseIds = await populate()
 
 test('every sealed value is sealed anew under the active key, and nothing else opens any more', async () => {
@@ -44,18 +43,14 @@ async function populate(): Promise<string[]> {
   const authorityId = await importAuthority(withOld)
   const ids: string[] = []
   for (let index = 0; index < 30; index++) {
-    const { database } = await withOld.databases.create({ ...(await newDatabase()), name: `sealed-${String(index)}` }, { tokenId: null, name: 'x', requestId: 'x' })
+    const { database } = await withOld.databases.create({ ...provisioning, projectId: rig.projectId, tier: 'starter', name: `sealed-${String(index)}` }, actor)
     ids.push(database.id)
   }
   const lease = await withOld.queue.claimOne(ids[0] ?? '', { holder: 'a', leaseSeconds: 60 })
   if (lease === null) throw new Error('leased already')
-  await withOld.records.apply(lease, [], [{ purpose: 'member', ownerId: (await withOld.databases.view(ids[0] ?? '')).instances[0]?.members[0]?.id ?? '', keyPair: keyPairOf(authorityId, 'm') }])
+  const memberId = (await withOld.databases.view(ids[0] ?? '')).instances[0]?.members[0]?.id ?? ''
+  await withOld.records.apply(lease, [], [{ purpose: 'member', ownerId: memberId, keyPair: keyPairOf(authorityId, 'm') }])
   return ids
-}
-
-async function newDatabase() {
-  const { provisioning } = await import('./rig.ts')
-  return { ...provisioning, projectId: underOld.projectId, tier: 'starter' } as const
 }
 
 async function secretsOf(): Promise<unknown> {

@@ -1,8 +1,7 @@
 /** Stands between a pool and the server, to take the server away in every way it can go. */
 import { createConnection, createServer, type Socket } from 'node:net'
+import { Secret } from '../../src/domain/secret.ts'
 import type { Ending } from '../harness/controlDatabase.ts'
-import type { Secret } from '../../src/domain/secret.ts'
-import { Secret as Wrapped } from '../../src/domain/secret.ts'
 
 export interface Proxy {
   readonly url: Secret
@@ -46,7 +45,7 @@ export async function startProxy(t: Ending, target: Secret): Promise<Proxy> {
   const address = server.address()
   url.port = String(typeof address === 'object' ? address?.port : '')
   return {
-    url: new Wrapped(url.href),
+    url: new Secret(url.href),
     set(next) {
       mode = next
       if (next === 'refusing') for (const socket of sockets) socket.destroy()

@@ -8,7 +8,7 @@ import { startRig, withCode } from './rig.ts'
 const rig = await startRig({ after })
 const { store } = rig
 
-async function leased(name: string): Promise<{ id: string; instanceId: string; lease: Lease; write(...records: StoreRecord[]): Promise<void> }> {
+async function leased(name: string): Promise<{ id: string; instanceId: string; lease: Lease; write: (...records: StoreRecord[]) => Promise<void> }> {
   const { id } = await rig.create(name)
   const instanceId = await rig.initialise(id)
   const lease = await rig.lease(id)

@@ -78,7 +78,8 @@ export function openTransport(connection: EngineConnection): Transport {
 
 const streamSchema = z.custom<IncomingMessage>((value) => typeof value === 'object' && value !== null && 'pipe' in value)
 
-function dockerOptions({ engine, tls }: EngineConnection): Docker.DockerOptions {
+/** For the library itself, where an image is built or a helper is made. Errors: `ConfigInvalid`. */
+export function dockerOptions({ engine, tls }: EngineConnection): Docker.DockerOptions {
   // An empty host beats DOCKER_HOST, which the library would otherwise mix in.
   if (engine.startsWith('unix://')) return { socketPath: engine.slice('unix://'.length), host: '', protocol: 'http' }
   const url = URL.canParse(engine) ? new URL(engine) : null

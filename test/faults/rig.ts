@@ -1,0 +1,126 @@
+/** What a suite of faults works with: a whole service of its own, whose controller is this test's to kill. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type pg from 'pg'
+import { z } from 'zod'
+import { embeddedPlaces } from '../../src/bootstrap/embedded.ts'
+import { stopController } from '../../src/bootstrap/service.ts'
+import { ApiProblem, answerOf } from '../../src/client/problem.ts'
+import { connectObjectStore, type ObjectStore } from '../../src/clients/s3.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { attachStore } from '../../src/main/openStore.ts'
+import { openService, type TestService } from '../harness/service.ts'
+import { NotYet, until } from '../harness/waiting.ts'
+import { createController, type Controller } from './controller.ts'
+
+export interface Rig {
+  readonly service: TestService
+  readonly controller: Controller
+  readonly objects: ObjectStore
+  readonly bucket: string
+  /** Kills the controller, if it runs, and starts it again; resolves when it is ready. */
+  restart(): Promise<void>
+  /** Another controller on the same control database and engine, with its own API. */
+  another(name: string): Controller
+  /** Rows of the control database, through a connection of its own. */
+  control<T>(work: (pool: pg.Pool) => Promise<T>): Promise<T>
+  readonly projectId: string
+  newProject(): Promise<string>
+}
+
+interface Ending {
+  after(end: () => Promise<void>): void
+}
+
+/** A dead controller's leases run out soon, so that a kill costs a test seconds and not a minute. */
+const quick = { HOLDFAST_CONTROLLER_LEASE_SECONDS: '6', HOLDFAST_CONTROLLER_PASS_TIMEOUT_MS: '5500', HOLDFAST_CONTROLLER_EFFECT_TIMEOUT_MS: '5000', HOLDFAST_CONTROLLER_RESYNC_SECONDS: '10' }
+const readyTimeoutMs = 90_000
+const attachTimeoutMs = 60_000
+const keysSchema = z.object({ accessKeyId: z.string(), secretAccessKey: z.string() })
+
+export async function openRig(t: Ending): Promise<Rig> {
+  const ends: (() => Promise<void>)[] = []
+  t.after(async () => {
+    for (const end of ends.toReversed()) await end()
+  })
+  const service = await openService({ after: (end) => void ends.push(end) })
+  const { config } = service
+  await stopController(config)
+  const settings = { ...service.settings, ...quick }
+  const make = (name: string, isMain: boolean, extra: Readonly<Record<string, string>> = {}): Controller => {
+    const made = createController({ settings: { ...settings, ...extra }, stateDir: config.stateDir, name, isMain })
+    ends.push(async () => {
+      // the main one is left to `down`, which ends it in order
+      if (!isMain && made.isRunning()) await made.kill()
+      await made.log.close()
+    })
+    return made
+  }
+  const controller = make('controller', true)
+  const restart = async (): Promise<void> => {
+    if (controller.isRunning()) await controller.kill()
+    await controller.start()
+    await ready(service)
+  }
+  await restart()
+  const { objects, bucket } = await openObjects(service)
+  ends.push(async () => objects.close())
+  const newProject = (): Promise<string> => makeProject(service)
+  return {
+    service, controller, objects, bucket, restart, newProject,
+    another: (name) => make(name, false, { HOLDFAST_API_PORT: String(config.internalPortRange.last - 2) }),
+    control: (work) => withControl(service, work),
+    projectId: await newProject(),
+  }
+}
+
+export async function ready({ api }: TestService): Promise<void> {
+  await until('the controller to be ready', async () => {
+    try {
+      const { response, data } = await api.GET('/readyz')
+      return response.status === 200 ? true : new NotYet(`${response.status} ${JSON.stringify(data ?? null)}`)
+    } catch (error) {
+      return new NotYet(String(error))
+    }
+  }, { limitMs: readyTimeoutMs })
+}
+
+/** Looks again and again, also while the service is away. */
+export async function eventually<T>(what: string, look: () => Promise<T | NotYet>, limitMs: number): Promise<T> {
+  return until(what, async () => {
+    try {
+      return await look()
+    } catch (error) {
+      if (error instanceof ApiProblem && (error.status === 0 || error.status === 503)) return new NotYet(error.message)
+      throw error
+    }
+  }, { limitMs, everyMs: 200 })
+}
+
+let projects = 0
+
+/** A team and a project: its network comes and goes with its databases. */
+async function makeProject({ api }: TestService): Promise<string> {
+  projects += 1
+  const team = await answerOf(api.POST('/v1/teams', { body: { name: `faults-${projects}` } }))
+  return (await answerOf(api.POST('/v1/teams/{id}/projects', { params: { path: { id: team.id } }, body: { name: 'main' } }))).id
+}
+
+async function openObjects({ config, ca, engine }: TestService): Promise<{ readonly objects: ObjectStore; readonly bucket: string }> {
+  const { port, serverName, bucket, container } = embeddedPlaces(config).objectStore
+  const { accessKeyId, secretAccessKey } = keysSchema.parse(JSON.parse(await readFile(join(config.stateDir, 'objectstore.json'), 'utf8')))
+  const seen = await engine.inspectContainer(container, AbortSignal.timeout(attachTimeoutMs))
+  const address = seen.ports.find(({ containerPort }) => containerPort === 8443)?.address
+  if (address === undefined) throw new Error('the object store is not published')
+  const connection = { endpoint: `https://${serverName}:${port}`, address, region: 'us-east-1', forcePathStyle: true, accessKeyId, secretAccessKey: new Secret(secretAccessKey), caPem: ca }
+  return { objects: connectObjectStore(connection), bucket }
+}
+
+async function withControl<T>({ config }: TestService, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+  const { pool } = await attachStore(config, AbortSignal.timeout(attachTimeoutMs))
+  try {
+    return await work(pool)
+  } finally {
+    await pool.end()
+  }
+}
