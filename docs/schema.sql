@@ -139,7 +139,7 @@ CREATE TABLE public.databases (
     CONSTRAINT databases_check1 CHECK (((removed_at IS NULL) OR (deletion_requested_at IS NOT NULL))),
     CONSTRAINT databases_database_name_check CHECK (((database_name ~ '^[a-z][a-z0-9_]{0,40}$'::text) AND (database_name !~ '^(pg_|holdfast)'::text) AND (database_name <> ALL (ARRAY['postgres'::text, 'template0'::text, 'template1'::text, 'pgbouncer'::text, 'all'::text, 'sameuser'::text, 'samerole'::text, 'samegroup'::text, 'replication'::text])))),
     CONSTRAINT databases_name_check CHECK ((name ~ '^[a-z][a-z0-9-]{0,38}[a-z0-9]$'::text)),
-    CONSTRAINT databases_storage_bytes_check CHECK ((storage_bytes >= ((64 * 1024) * 1024))),
+    CONSTRAINT databases_storage_bytes_check CHECK ((storage_bytes >= ((320 * 1024) * 1024))),
     CONSTRAINT databases_tier_check CHECK ((tier = ANY (ARRAY['starter'::text, 'standard'::text, 'pro'::text]))),
     CONSTRAINT databases_topology_check CHECK ((topology = ANY (ARRAY['standalone'::text, 'ha'::text])))
 );

@@ -56,7 +56,7 @@ create table databases (
   ),
   tier text not null check (tier in ('starter', 'standard', 'pro')),
   topology text not null default 'standalone' check (topology in ('standalone', 'ha')),
-  storage_bytes bigint not null check (storage_bytes >= 64 * 1024 * 1024),
+  storage_bytes bigint not null check (storage_bytes >= 320 * 1024 * 1024),
   allow_list cidr[] not null default '{0.0.0.0/0,::/0}',
   paused boolean not null default false,
   -- image references pinned for this database: {"postgres": "...", "haproxy": "..."}

@@ -1,6 +1,7 @@
 /** Issues the certificates of servers and clients. One key each, never reused: a renewal is a new certificate with a new key. */
 import { HoldfastError } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
+import type { Validity } from '../domain/validity.ts'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -15,7 +16,7 @@ import {
 } from './library.ts'
 import { signingKeyOf, type Authority } from './authority.ts'
 import { checkCommonName, checkDnsName, checkIpAddress } from './names.ts'
-import { validity, type Validity } from './validity.ts'
+import { validity } from './validity.ts'
 import { certificateFacts, generateKeyPair, privateKeyToPem, signCertificate } from './x509.ts'
 
 export type CertificateUsages = 'server' | 'client' | 'both'

@@ -1,7 +1,7 @@
 /** A certificate that this process holds for itself, renewed in memory before it ends. */
 import type { KeyPair } from '../domain/desired.ts'
 import type { CertificateIssuer, CertificateRequest } from '../domain/ports.ts'
-import { needsRenewal } from './validity.ts'
+import { needsRenewal } from '../domain/validity.ts'
 
 export interface Identity {
   current(): KeyPair

@@ -1,9 +1,10 @@
 /** Every container that speaks TLS has a certificate of its own; missing, ageing or misnamed ones are issued anew. */
 import type { StoreRecord } from '../domain/action.ts'
-import { certificateKey, type CertificatePurpose, type Desired, type KeyPair } from '../domain/desired.ts'
+import { certificateKey, type CertificatePurpose, type Desired } from '../domain/desired.ts'
 import { commonName, internalName } from '../domain/names.ts'
-import { nothing, record, type Part, type PlanInput } from '../domain/part.ts'
+import { lookAgain, nothing, record, type Part, type PlanInput } from '../domain/part.ts'
 import { endpointNames } from '../domain/reading.ts'
+import { needsRenewal, renewalTime } from '../domain/validity.ts'
 
 export interface WantedCertificate {
   readonly purpose: CertificatePurpose
@@ -13,14 +14,19 @@ export interface WantedCertificate {
   readonly usage: 'server' | 'client' | 'both'
 }
 
-/** Renewed when this share of its life is over: the rest is time to notice that renewal fails. */
-const renewAfterShare = 2 / 3
-
 export function planCertificates(input: PlanInput): Part {
-  const missing = wantedCertificates(input.desired).filter((wanted) => !isGood(wanted, input))
-  if (missing.length === 0) return nothing
-  const records = missing.map((wanted): StoreRecord => ({ kind: 'issueCertificate', ...wanted }))
+  const wanted = wantedCertificates(input.desired)
+  const missing = wanted.filter((one) => !isGood(one, input))
+  if (missing.length === 0) return lookWhenDue(wanted, input)
+  const records = missing.map((one): StoreRecord => ({ kind: 'issueCertificate', ...one }))
   return { ...record(...records), requeueAfterMs: 0 }
+}
+
+/** However short their life is: they must not wait for a resync. */
+function lookWhenDue(wanted: readonly WantedCertificate[], { desired, now }: PlanInput): Part {
+  const held = wanted.flatMap(({ purpose, ownerId }) => desired.certificates.get(certificateKey(purpose, ownerId)) ?? [])
+  const due = held.map((certificate) => renewalTime(certificate).getTime() - now.getTime())
+  return due.length === 0 ? nothing : lookAgain(Math.min(...due))
 }
 
 /** Those of what is retired or handed over may expire. */
@@ -52,12 +58,7 @@ function isGood(wanted: WantedCertificate, { desired, now }: PlanInput): boolean
   const have = desired.certificates.get(certificateKey(wanted.purpose, wanted.ownerId))
   if (have === undefined || have.authorityId !== desired.activeAuthorityId) return false
   if (have.commonName !== wanted.commonName || have.names.join() !== wanted.names.join()) return false
-  return now < renewalTime(have)
-}
-
-export function renewalTime(certificate: KeyPair): Date {
-  const from = certificate.notBefore.getTime()
-  return new Date(from + (certificate.notAfter.getTime() - from) * renewAfterShare)
+  return !needsRenewal(have, now)
 }
 
 function sorted(names: readonly string[]): string[] {

@@ -41,7 +41,9 @@ export interface CertificateStore {
   addAuthority(authority: AuthorityRecord): Promise<void>
   /** Signs from now on; the one before stays trusted. Wakes every database. Throws `NotFound`. */
   activate(authorityId: string): Promise<void>
-  /** Throws `Conflict` while it is active or a certificate of it is in use. Wakes every database. */
+  /** Authorities that signed a certificate of any database's. */
+  inUse(): Promise<ReadonlySet<string>>
+  /** With what it signed that has ended too. Throws `Conflict` while it is active or a certificate of it is in use. Wakes every database. */
   removeAuthority(authorityId: string): Promise<void>
   put(lease: Lease, certificate: IssuedCertificate): Promise<void>
 }
@@ -49,6 +51,7 @@ export interface CertificateStore {
 const trustedRow: z.ZodType<TrustedAuthority> = z.object({
   id: z.string(), certificatePem: z.string(), state: z.enum(['active', 'trusted']), notAfter: time,
 })
+const inUseRow = z.object({ id: z.string() })
 const authorityRow = z.object({ id: z.string(), certificatePem: z.string(), sealedKey: z.string(), notAfter: time })
 
 export function certificateStore(database: ControlDatabase, keyring: Keyring): CertificateStore {
@@ -89,8 +92,13 @@ export function certificateStore(database: ControlDatabase, keyring: Keyring): C
         if (activated === 0) throw notFound('certificate authority', authorityId)
         await wakeEverything(sql)
       }),
+    async inUse() {
+      const rows = await database.many(inUseRow, `select distinct authority_id as id from certificates`)
+      return new Set(rows.map(({ id }) => id))
+    },
     removeAuthority: (authorityId) =>
       database.transaction(async (sql) => {
+        await sql.run(`delete from certificates where authority_id = $1 and not_after <= now()`, [authorityId])
         const removed = await sql.run(`delete from certificate_authorities where id = $1 and state <> 'active'`, [authorityId])
         if (removed === 0) throw new HoldfastError('Conflict', `The certificate authority ${authorityId} is active or is not there.`, { next: 'Activate its successor first.' })
         await wakeEverything(sql)

@@ -21,9 +21,9 @@ export class DatabaseTrouble extends Error {
 
   /** The same, for a commit: whether it happened is not known, so it must not happen again. */
   inDoubt(): DatabaseTrouble {
-    const { cause, next } = this.forCallers
     const message = 'The control database was lost while a change was being committed; the change may have been made.'
-    return new DatabaseTrouble(false, this.isLost, new HoldfastError('ControlDatabaseUnavailable', message, { cause, next: next ?? 'Look at the state before asking again.' }))
+    const next = 'Look whether it was made before asking again.'
+    return new DatabaseTrouble(false, this.isLost, new HoldfastError('ControlDatabaseUnavailable', message, { cause: this.forCallers.cause, next }))
   }
 }
 

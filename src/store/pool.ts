@@ -63,5 +63,5 @@ export function ignoreIdleFailures(pool: pg.Pool): void {
 }
 
 /** Our counters and sizes stay far below 2^53; the driver's default would give text. */
-const typeParser: pg.CustomTypesConfig['getTypeParser'] = (oid: number, format?: 'text' | 'binary'): pg.TypeParser =>
+const typeParser: pg.CustomTypesConfig['getTypeParser'] = (oid: number, format?: 'text' | 'binary'): ((value: string) => unknown) =>
   oid === int8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format)

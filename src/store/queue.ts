@@ -56,6 +56,8 @@ export interface QueueStore {
   depth(): Promise<QueueDepth>
   /** Throws `NotFound`. */
   settledState(databaseId: string): Promise<SettledState>
+  /** Whether a pass has settled every database since its last wake. Paused and removed ones are nobody's to settle. */
+  everythingSettled(): Promise<boolean>
 }
 
 const leaseRow: z.ZodType<Lease> = z.object({
@@ -69,6 +71,7 @@ const nextRow = z.object({ ms: z.number() })
 const settledRow: z.ZodType<SettledState> = z.object({
   wakeSeq: z.number(), settledSeq: z.number(), generation: z.number(), observedGeneration: z.number(), lastError: failureRow.nullable(),
 })
+const everythingRow = z.object({ settled: z.boolean() })
 
 const leaseColumns = `
   w.database_id as "databaseId", w.lease_epoch as epoch, w.lease_holder as holder, w.lease_until as until,
@@ -166,6 +169,14 @@ export function queueStore(database: ControlDatabase): QueueStore {
         [databaseId],
       )
       return found(state, 'database', databaseId)
+    },
+    async everythingSettled() {
+      const { settled } = await database.one(
+        everythingRow,
+        `select not exists (select from work_items w join databases d on d.id = w.database_id
+                             where not d.paused and d.removed_at is null and w.settled_seq < w.wake_seq) as settled`,
+      )
+      return settled
     },
   }
 }

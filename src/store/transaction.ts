@@ -24,6 +24,8 @@ export function controlDatabase(pool: pg.Pool): ControlDatabase {
 const retries = 4
 const firstPauseMs = 20
 const longestPauseMs = 400
+/** A caller waits for one answer that does not come, not for several. */
+const retryWithinMs = 3_000
 
 async function retrying<T>(attempt: () => Promise<T>): Promise<T> {
   try {
@@ -31,6 +33,7 @@ async function retrying<T>(attempt: () => Promise<T>): Promise<T> {
       retries,
       minTimeout: firstPauseMs,
       maxTimeout: longestPauseMs,
+      maxRetryTime: retryWithinMs,
       randomize: true,
       shouldRetry: ({ error }) => error instanceof DatabaseTrouble && error.again,
     })

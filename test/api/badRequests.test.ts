@@ -64,7 +64,7 @@ const bad: readonly Bad[] = [
   { what: 'an id that is no UUID', status: 400, code: 'InvalidRequest', fields: ['params.id'], send: (s) => s.call(s.tokens.red, 'PATCH', '/v1/databases/1', { paused: true }) },
   { what: 'a change of nothing', status: 400, code: 'InvalidRequest', send: (s, id) => s.call(s.tokens.red, 'PATCH', `/v1/databases/${id}`, {}) },
   { what: 'a change of what cannot be changed', status: 400, code: 'InvalidRequest', fields: ['body.generation'], send: (s, id) => s.call(s.tokens.red, 'PATCH', `/v1/databases/${id}`, { generation: 9 }) },
-  { what: 'less storage than it has', status: 422, code: 'StorageCannotShrink', send: (s, id) => s.call(s.tokens.red, 'PATCH', `/v1/databases/${id}`, { storageBytes: 64 * 1024 * 1024 }) },
+  { what: 'less storage than it has', status: 422, code: 'StorageCannotShrink', send: (s, id) => s.call(s.tokens.red, 'PATCH', `/v1/databases/${id}`, { storageBytes: 400 * 1024 * 1024 }) },
   { what: 'a range with host bits', status: 400, code: 'InvalidRequest', fields: ['body.allowList.0'], send: (s, id) => s.call(s.tokens.red, 'PATCH', `/v1/databases/${id}`, { allowList: ['10.0.0.1/8'] }) },
   { what: 'more ranges than anyone needs', status: 400, code: 'InvalidRequest', fields: ['body.allowList'], send: (s, id) => s.call(s.tokens.red, 'PATCH', `/v1/databases/${id}`, { allowList: Array.from({ length: 201 }, () => '10.0.0.0/8') }) },
   { what: 'a deletion that is not confirmed', status: 400, code: 'InvalidRequest', fields: ['body.confirmName'], send: (s, id) => s.call(s.tokens.red, 'DELETE', `/v1/databases/${id}`) },

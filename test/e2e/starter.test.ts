@@ -1,6 +1,6 @@
 /** The life of a starter database, from the request to the last byte of its backups, as its owner sees it. */
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { before, describe, test } from 'node:test'
 import { answerOf } from '../../src/client/problem.ts'
 import { resourceNames } from '../../src/domain/names.ts'
 import { createAuthority } from '../../src/pki/authority.ts'
@@ -10,22 +10,24 @@ import {
   ask, backupsOf, conditionOf, createDatabase, databaseOf, deleteDatabase, newProject, restored, session, untilBackedUp, untilCondition, untilDatabase,
   untilSettled, withSession, type Made,
 } from '../harness/databases.ts'
+import { endings } from '../harness/endings.ts'
 import { openService, type TestService } from '../harness/service.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 
 describe('a starter database', () => {
+  const ending = endings()
   let service: TestService
   let projectId: string
   let shop: Made
   let client: ClientContainer
 
   before(async () => {
-    service = await openService({ after })
+    service = await openService(ending)
     projectId = (await newProject(service, 'starter')).projectId
     shop = await createDatabase(service, projectId, { name: 'shop' })
     await untilCondition(service, shop.id, 'Ready', 'true', { limitMs: 90_000 })
     client = await clientContainer(service, projectId)
-    after(() => client.remove())
+    ending.after(() => client.remove())
   })
 
   test('answers on its three ports under a verified certificate, to an owner who is no superuser', async () => {

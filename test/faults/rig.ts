@@ -9,6 +9,7 @@ import { ApiProblem, answerOf } from '../../src/client/problem.ts'
 import { connectObjectStore, type ObjectStore } from '../../src/clients/s3.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { attachStore } from '../../src/main/openStore.ts'
+import type { Store } from '../../src/store/store.ts'
 import { openService, type TestService } from '../harness/service.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 import { createController, type Controller } from './controller.ts'
@@ -63,12 +64,14 @@ export async function openRig(t: Ending): Promise<Rig> {
     await ready(service)
   }
   await restart()
-  const { objects, bucket } = await openObjects(service)
+  const [host] = await withControl(service, (_pool, store) => store.hosts.active())
+  if (host === undefined) throw new Error('the service knows no host')
+  const { objects, bucket } = await openObjects(service, host.privateAddress)
   ends.push(async () => objects.close())
   const newProject = (): Promise<string> => makeProject(service)
   return {
     service, controller, objects, bucket, restart, newProject,
-    another: (name) => make(name, false, { HOLDFAST_API_PORT: String(config.internalPortRange.last - 2) }),
+    another: (name) => make(name, false, { HOLDFAST_API_PORT: String(config.endpoint.portRange.last) }),
     control: (work) => withControl(service, work),
     projectId: await newProject(),
   }
@@ -106,20 +109,17 @@ async function makeProject({ api }: TestService): Promise<string> {
   return (await answerOf(api.POST('/v1/teams/{id}/projects', { params: { path: { id: team.id } }, body: { name: 'main' } }))).id
 }
 
-async function openObjects({ config, ca, engine }: TestService): Promise<{ readonly objects: ObjectStore; readonly bucket: string }> {
-  const { port, serverName, bucket, container } = embeddedPlaces(config).objectStore
+async function openObjects({ config, ca }: TestService, address: string): Promise<{ readonly objects: ObjectStore; readonly bucket: string }> {
+  const { port, serverName, bucket } = embeddedPlaces(config).objectStore
   const { accessKeyId, secretAccessKey } = keysSchema.parse(JSON.parse(await readFile(join(config.stateDir, 'objectstore.json'), 'utf8')))
-  const seen = await engine.inspectContainer(container, AbortSignal.timeout(attachTimeoutMs))
-  const address = seen.ports.find(({ containerPort }) => containerPort === 8443)?.address
-  if (address === undefined) throw new Error('the object store is not published')
   const connection = { endpoint: `https://${serverName}:${port}`, address, region: 'us-east-1', forcePathStyle: true, accessKeyId, secretAccessKey: new Secret(secretAccessKey), caPem: ca }
   return { objects: connectObjectStore(connection), bucket }
 }
 
-async function withControl<T>({ config }: TestService, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
-  const { pool } = await attachStore(config, AbortSignal.timeout(attachTimeoutMs))
+async function withControl<T>({ config }: TestService, work: (pool: pg.Pool, store: Store) => Promise<T>): Promise<T> {
+  const { pool, store } = await attachStore(config, AbortSignal.timeout(attachTimeoutMs))
   try {
-    return await work(pool)
+    return await work(pool, store)
   } finally {
     await pool.end()
   }

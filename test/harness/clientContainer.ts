@@ -1,5 +1,6 @@
 /** A container as a customer would run one: in a project's network, with PostgreSQL's tools, and nothing of ours but its labels. */
 import { randomBytes } from 'node:crypto'
+import type Docker from 'dockerode'
 import type { ExecResult } from '../../src/clients/docker.ts'
 import { label, resourceNames } from '../../src/domain/names.ts'
 import { imageOf } from './containers.ts'
@@ -24,15 +25,15 @@ export async function clientContainer(service: TestService, projectId: string): 
   const { docker, engine, config, ca } = service
   const { installation } = config
   const signal = (): AbortSignal => AbortSignal.timeout(execTimeoutMs)
-  const container = await docker.createContainer({
+  const body: Docker.ContainerCreateOptions = {
     name: `${installation}-client-${randomBytes(3).toString('hex')}`,
     Image: await imageOf(service, 'postgres'),
     Entrypoint: ['sleep', String(lifeSeconds)],
     Cmd: [],
     Labels: { [label.installation]: installation, [label.run]: `${testRun}.client` },
-    ExtraHosts: [],
     HostConfig: { NetworkMode: resourceNames(installation).network(projectId), AutoRemove: true, Init: true },
-  })
+  }
+  const container = await docker.createContainer(body)
   await container.start()
   const sh: ClientContainer['sh'] = (script, timeoutMs = execTimeoutMs) => engine.exec(container.id, ['sh', '-c', script], { timeoutMs }, AbortSignal.timeout(timeoutMs + 5_000))
   const putFile = async (path: string, content: string): Promise<void> => {

@@ -12,6 +12,7 @@ import { createClient, type HoldfastClient } from '../../src/client/client.ts'
 import { connectEngine, type EngineClient } from '../../src/clients/docker.ts'
 import { parseConfig, type Config } from '../../src/config.ts'
 import { root } from './command.ts'
+import type { Endings } from './endings.ts'
 
 export interface TestService {
   readonly config: Config
@@ -28,23 +29,18 @@ export interface TestService {
   noteSecret(what: string, value: string): Promise<void>
 }
 
-/** `{ after }` of `node:test`. */
-export interface Ending {
-  after(end: () => Promise<void>): void
-}
-
 const setUpTimeoutMs = 15 * 60_000
 const descriptionSchema = z.object({ installation: z.string(), stateDir: z.string(), folder: z.string(), settings: z.record(z.string(), z.string()) })
 
 /** In a file's `before`: starting one takes half a minute where the run has none. */
-export async function openService(t: Ending): Promise<TestService> {
+export async function openService(t: Endings): Promise<TestService> {
   const shared = process.env['HFT_SERVICE']
   const service = shared === undefined ? await startOwn(t) : await attach(shared)
   t.after(() => service.api.close())
   return service
 }
 
-async function startOwn(t: Ending): Promise<TestService> {
+async function startOwn(t: Endings): Promise<TestService> {
   const started = await startTestService(root)
   if (started === null) throw new Error('the service did not start; standard error says why')
   t.after(async () => {

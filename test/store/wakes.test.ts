@@ -7,11 +7,10 @@ import { startRig } from './rig.ts'
 const rig = await startRig({ after })
 
 /** What was heard, and a wait for the next of it. */
-function listener(): { heard: (string | null)[]; onWake: (id: string | null) => void; next: (wanted: string | null) => Promise<void> } {
+function listener(): { onWake: (id: string | null) => void; next: (wanted: string | null) => Promise<void> } {
   const heard: (string | null)[] = []
   let look = (): void => undefined
   return {
-    heard,
     onWake(id) {
       heard.push(id)
       look()
@@ -23,6 +22,8 @@ function listener(): { heard: (string | null)[]; onWake: (id: string | null) => 
           const place = heard.indexOf(wanted)
           if (place < 0) return
           heard.splice(0, place + 1)
+          // what comes next is for the next wait
+          look = () => undefined
           clearTimeout(limit)
           resolve()
         }

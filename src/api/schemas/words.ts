@@ -37,7 +37,8 @@ export const time = z.date()
 export const moment = z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T12:00:00Z' })
 export const count = z.int().nonnegative()
 export const bytes = count
-export const storageBytes = z.int().min(64 * mib).max(16 * tib)
+/** The least: a file system of 320 MiB is the smallest that the disks helper makes, and a fifth of it is its log. */
+export const storageBytes = z.int().min(320 * mib).max(16 * tib)
 export const addressRanges = z.array(addressRange).max(200).describe('IPv4 or IPv6 ranges that may connect from outside, as CIDR')
 
 /** How much of a list one answer holds. */
