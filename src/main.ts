@@ -6,13 +6,14 @@ import { loadConfig, type Config } from './config.ts'
 import { describeError, isHoldfastError } from './domain/errors.ts'
 import { commonName } from './domain/names.ts'
 import type { Clock } from './domain/ports.ts'
+import { authorityFollower, keepRenewed } from './main/authority.ts'
 import { openApi } from './main/openApi.ts'
 import { openController } from './main/openController.ts'
 import { openStore, signingAuthority } from './main/openStore.ts'
 import { prepareGround } from './main/ground.ts'
-import { listenForWakes } from './main/wakes.ts'
 import { createIdentity } from './pki/identity.ts'
 import { createIssuer } from './pki/issuer.ts'
+import { listenForWakes } from './store/wakes.ts'
 import { createLogger, createMetrics, type Logger } from './telemetry.ts'
 
 export interface Service {
@@ -22,35 +23,32 @@ export interface Service {
 }
 
 const clock: Clock = { now: () => new Date() }
-/** Certificates live for days; in tests for seconds. */
-const renewalLookMs = 5_000
+/** The embedded services are told of an authority that changed while we were away. */
+const followTimeoutMs = 120_000
 
 export async function startService(config: Config, logger: Logger): Promise<Service> {
   const ground = await prepareGround(config, logger)
-  const { pool, store, newClient } = await openStore(ground)
+  const { pool, store } = await openStore(ground)
+  const follow = authorityFollower(ground, store, clock)
+  await follow(AbortSignal.timeout(followTimeoutMs))
   const issuer = createIssuer({ signing: () => signingAuthority(store), lifetimeMs: config.certificates.lifetimeMs, clock })
   const identity = await createIdentity(issuer, { commonName: commonName.controller(config.installation), names: [], usage: 'client' })
   const metrics = createMetrics()
   const controller = await openController({ ground, store, issuer, identity, clock, logger, metrics })
   const api = await openApi({ ground, store, issuer, loop: controller.loop, logger, metrics })
   const stopping = new AbortController()
-  const listening = listenForWakes(newClient, controller.loop.ring, stopping.signal)
-  const renew = async (): Promise<void> => {
-    const { id } = await store.certificates.active()
-    await identity.renewIfDue(clock.now(), id)
-    await api.renewIfDue(clock.now(), id)
-  }
-  const renewal = setInterval(() => {
-    // tried again at the next look, long before the one that is held ends
-    renew().catch((err: unknown) => logger.warn({ err }, 'our own certificates could not be renewed'))
-  }, renewalLookMs)
+  const listening = listenForWakes(pool, controller.loop.ring, stopping.signal)
+  const renewal = keepRenewed(async (signal) => {
+    const authorityId = await follow(signal)
+    await identity.renewIfDue(clock.now(), authorityId)
+    await api.renewIfDue(clock.now(), authorityId)
+  }, logger)
   logger.info({ apiUrl: api.url, holder: controller.holder, hosts: ground.hosts.map(({ host }) => host.name) }, 'the controller runs')
   return {
     apiUrl: api.url,
     async stop() {
-      clearInterval(renewal)
       stopping.abort()
-      await Promise.all([api.stop(), controller.stop(), listening])
+      await Promise.all([renewal.stop(), api.stop(), controller.stop(), listening])
       await pool.end()
     },
   }

@@ -20,8 +20,8 @@ const connectTimeoutMs = 3_000
 
 export interface ControlConnection {
   readonly url: Secret
-  /** Null: as the URL says. */
-  readonly tls: ControlTls | null
+  /** Asked at each connection: certificates are renewed. Null: as the URL says. */
+  readonly tls: (() => ControlTls) | null
 }
 
 export interface ControlTls {
@@ -56,7 +56,7 @@ async function connectionOf(config: Config, first: FirstAuthority): Promise<Cont
   const { port, serverName } = embeddedPlaces(config).controlDatabase
   const request = { commonName: commonName.controller(config.installation), names: [], usage: 'client' } as const
   const { certificatePem: cert, keyPem: key } = await issueFor(first.authority, first.id, request, certificateLifetimeMs, new Date())
-  return { url: urlOf(port, databaseName), tls: { ca: first.authority.certPem, cert, key, serverName } }
+  return { url: urlOf(port, databaseName), tls: () => ({ ca: first.trustPem, cert, key, serverName }) }
 }
 
 function urlOf(port: number, database: string): Secret {
@@ -66,7 +66,7 @@ function urlOf(port: number, database: string): Secret {
 async function ensureDatabase(connection: ControlConnection): Promise<void> {
   const maintenance = new URL(connection.url.reveal())
   maintenance.pathname = '/postgres'
-  const client = new pg.Client({ connectionString: maintenance.href, connectionTimeoutMillis: connectTimeoutMs, ...sslOptions(connection) })
+  const client = new pg.Client({ connectionString: maintenance.href, connectionTimeoutMillis: connectTimeoutMs, ...(connection.tls !== null && { ssl: sslOf(connection.tls()) }) })
   try {
     await client.connect()
     const found = await client.query('select from pg_database where datname = $1', [databaseName])
@@ -74,11 +74,6 @@ async function ensureDatabase(connection: ControlConnection): Promise<void> {
   } finally {
     await client.end().catch(() => undefined)
   }
-}
-
-/** For `pg`: nothing where the URL says it all. */
-export function sslOptions({ tls }: ControlConnection): { readonly ssl?: ConnectionOptions } {
-  return tls === null ? {} : { ssl: sslOf(tls) }
 }
 
 function sslOf({ ca, cert, key, serverName }: ControlTls): ConnectionOptions {

@@ -9,6 +9,7 @@ import type { Config } from '../config.ts'
 import type { KeyPair } from '../domain/desired.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import type { CertificateRequest } from '../domain/ports.ts'
+import { needsRenewal } from '../domain/validity.ts'
 import { issueFor } from '../pki/issuer.ts'
 import type { FirstAuthority } from './authorityFile.ts'
 
@@ -18,8 +19,6 @@ const fileSchema = z.strictObject({
 
 const dayMs = 86_400_000
 const lifetimeMs = 365 * dayMs
-/** Renewed at a start within this time of its end. */
-const renewBeforeMs = 120 * dayMs
 
 export interface HoldOptions {
   readonly config: Config
@@ -28,12 +27,12 @@ export interface HoldOptions {
   readonly now: Date
 }
 
-/** The one kept under `name`, or a new one: of this authority, and good for months to come. */
+/** The one kept under `name`, or a new one: of this authority, and not due for renewal. */
 export async function heldCertificate({ config, keyring, first, now }: HoldOptions, name: string, request: CertificateRequest): Promise<KeyPair> {
   const path = join(config.stateDir, `${name}.certificate.json`)
   const context = `certificates/${name}`
   const kept = await readKept(path)
-  if (kept !== null && kept.authorityId === first.id && kept.notAfter.getTime() - now.getTime() > renewBeforeMs) {
+  if (kept !== null && kept.authorityId === first.id && !needsRenewal(kept, now)) {
     const { authorityId, certificatePem, notBefore, notAfter } = kept
     return { certificatePem, keyPem: keyring.open(kept.sealedKey, context), commonName: request.commonName, names: request.names, notBefore, notAfter, authorityId }
   }

@@ -14,7 +14,7 @@ import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { label } from '../domain/names.ts'
 import { Secret } from '../domain/secret.ts'
-import { ensureFirstAuthority, type FirstAuthority } from './authorityFile.ts'
+import { ensureFirstAuthority, trustFile, type FirstAuthority } from './authorityFile.ts'
 import { connectControlDatabase, type ControlConnection } from './controlConnection.ts'
 import { ensureControlDatabase } from './controlDatabase.ts'
 import { ensureDisks } from './disks.ts'
@@ -42,7 +42,7 @@ export interface S3Access {
 export interface Preparation {
   readonly config: Config
   readonly keyring: Keyring
-  readonly first: FirstAuthority
+  first: FirstAuthority
   hosts: readonly PreparedHost[]
   images: Readonly<Record<string, string>>
   controlDatabase: ControlConnection | null
@@ -54,7 +54,7 @@ export type Say = (line: string) => void
 export async function beginPreparation(config: Config, announce: Say): Promise<Preparation> {
   const keyring = await ensureMasterKeys(config, { announce })
   const first = await ensureFirstAuthority(config, keyring, new Date())
-  await writeFile(join(config.stateDir, 'ca.pem'), first.authority.certPem)
+  await writeFile(trustFile(config), first.trustPem)
   return { config, keyring, first, hosts: [], images: {}, controlDatabase: null, s3: null }
 }
 
@@ -152,7 +152,7 @@ async function embeddedStore(into: Preparation, say: Say, signal: AbortSignal): 
   const { certificatePem, keyPem } = await heldCertificate({ ...into, now: new Date() }, 'objectstore', request)
   const store = await ensureObjectStore({
     engine, installation: config.installation, image: imageOf(images, 'objectstore'),
-    certificate: { certPem: certificatePem, keyPem, caPem: first.authority.certPem },
+    certificate: { certPem: certificatePem, keyPem, caPem: first.trustPem },
     credentials, bucket, serverName, publish: { address: host.privateAddress, port }, report: ({ detail }) => say(detail), signal,
   })
   return { connection: store, bucket }

@@ -22,7 +22,7 @@ export interface S3Connection {
   readonly accessKeyId: string
   readonly secretAccessKey: Secret
   readonly forcePathStyle: boolean
-  /** The authority that signed the store's certificate; without it the public ones. */
+  /** The authority that signed the store's certificate; without it the public ones. Read at each connection: it may be renewed. */
   readonly caPem?: string
   /** Connect there instead of asking DNS for the endpoint's host: its certificate carries an internal name. */
   readonly address?: string

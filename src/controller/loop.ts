@@ -57,7 +57,7 @@ export function startLoop(context: LoopContext, settings: LoopSettings, report: 
   const bell = createBell()
   const worker: Worker = { context, settings, report, patience: createPatience() }
   const running = new Set<Promise<void>>()
-  const wakes = gatherWakes(context, report, bell.ring)
+  const wakes = gatherWakes(context, report, () => bell.ring())
   let alive: Date | null = null
 
   const work = (lease: Lease): void => {
@@ -94,7 +94,7 @@ export function startLoop(context: LoopContext, settings: LoopSettings, report: 
   })()
 
   return {
-    wake: wakes.add,
+    wake: (databaseId) => wakes.add(databaseId),
     ring: () => bell.ring(),
     lastAlive: () => alive,
     async stop() {

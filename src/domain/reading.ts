@@ -1,4 +1,5 @@
 /** Readings of what is desired and what was seen that more than one concern needs. Pure look-ups, no decisions. */
+import type { ConditionType } from './conditions.ts'
 import type { BackupState, Desired, Endpoint, Instance, Proxy } from './desired.ts'
 import { internalName } from './names.ts'
 import type { ContainerSeen, EngineSeen, JobSeen, Observed, PostgresSeen, SlotSeen } from './observed.ts'
@@ -30,6 +31,11 @@ export function primaryOf(observed: Observed, instance: Instance): PostgresSeen 
 /** Whether a backup is still being worked on; an instance has at most one such. */
 export function isOpen(state: BackupState): boolean {
   return state === 'requested' || state === 'running' || state === 'verifying'
+}
+
+/** Whether the last pass said so already: an event is told once, however often its pass has to be repeated. */
+export function wasSaid({ database }: Desired, type: ConditionType, reason: string): boolean {
+  return database.conditions.some((condition) => condition.type === type && condition.reason === reason)
 }
 
 /** The slot through which the backup agent pulls WAL. */

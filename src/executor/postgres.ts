@@ -21,6 +21,9 @@ const connectTimeoutMs = 5_000
 const statementTimeoutMs = 30_000
 /** A database that is nearly full is read-only by default, which must not keep us from preparing it. A statement of its own: it counts from the next transaction. */
 const mayWrite = 'set default_transaction_read_only = off'
+/** What is prepared counts once the version is written; the one flush of that commit covers all that came before it. */
+const flushLater = 'set synchronous_commit = off'
+const flush = 'set synchronous_commit = on;'
 
 /** Whether the schema `public` is as CREATE DATABASE left it. Once handed over it is the customer's, who may drop it or give it away. */
 const untouchedSchema = `select from pg_catalog.pg_namespace
@@ -29,17 +32,18 @@ const untouchedSchema = `select from pg_catalog.pg_namespace
 export async function prepareDatabase(tools: PostgresTools, memberId: string, desired: Desired, signal: AbortSignal): Promise<void> {
   const { databaseName } = desired.database
   await within(tools, memberId, desired, 'postgres', signal, async (ours) => {
+    await ours.execute(flushLater, [], signal)
     await ours.execute(ownerRoleSql(databaseName), [], signal)
     const found = await ours.query({ text: databaseExistsSql(databaseName), row: z.object({}) }, [], signal)
     if (found.length === 0) await ours.execute(createDatabaseSql(databaseName), [], signal)
     await within(tools, memberId, desired, databaseName, signal, async (customers) => {
+      await customers.execute(flushLater, [], signal)
       const untouched = await customers.query({ text: untouchedSchema, row: z.object({}) }, [], signal)
       if (untouched.length > 0) await customers.execute(customerDatabaseSql(databaseName), [], signal)
     })
     const roles = desired.credentials.map((credential) => roleSql(credential, databaseName, tools.clock.now()))
-    await ours.execute(roles.join('\n'), [], signal)
-    // Last, because it writes the version by which all of this is known to be in place.
-    await ours.execute(bootstrapSql(), [], signal)
+    // One transaction, and the last: it writes the version by which all of this is known to be in place.
+    await ours.execute([flush, ...roles, bootstrapSql()].join('\n'), [], signal)
   })
 }
 

@@ -1,8 +1,8 @@
 /** What the service stands on, each part there for certain: engines, images, keys, control database, object store. */
 import {
-  beginPreparation, prepareControlDatabase, prepareEngines, prepareImages, prepareObjectStore, type Preparation, type PreparedHost, type S3Access,
+  beginPreparation, prepareControlDatabase, prepareEngines, prepareImages, prepareObjectStore, type Preparation, type PreparedHost, type S3Access, type Say,
 } from '../bootstrap/prepare.ts'
-import type { ControlConnection } from '../bootstrap/controlConnection.ts'
+import type { ControlConnection, ControlTls } from '../bootstrap/controlConnection.ts'
 import type { FirstAuthority } from '../bootstrap/authorityFile.ts'
 import type { Config } from '../config.ts'
 import { HoldfastError } from '../domain/errors.ts'
@@ -17,6 +17,8 @@ export interface Ground {
   readonly images: { readonly postgres: string; readonly haproxy: string }
   readonly controlDatabase: ControlConnection
   readonly s3: S3Access
+  /** From now on the embedded services show and trust what this authority signs and trusts, and so do we when we connect. */
+  readonly follow: (authority: FirstAuthority, signal: AbortSignal) => Promise<void>
 }
 
 /** A bare machine installs an engine and builds images; one that was prepared takes a second. */
@@ -27,13 +29,33 @@ export async function prepareGround(config: Config, logger: Logger): Promise<Gro
   const say = (line: string): void => logger.debug({ line }, 'preparing')
   const preparation = await beginPreparation(config, (line) => logger.warn({ line }, 'announcement'))
   for (const step of [prepareEngines, prepareImages, prepareControlDatabase, prepareObjectStore]) await step(preparation, say, signal)
-  return complete(preparation)
+  return complete(preparation, say)
 }
 
-function complete({ config, keyring, first, hosts, images, controlDatabase, s3 }: Preparation): Ground {
+function complete(preparation: Preparation, say: Say): Ground {
+  const { config, keyring, first, hosts, images, controlDatabase, s3 } = preparation
   const { postgres, haproxy } = images
   if (postgres === undefined || haproxy === undefined || controlDatabase === null || s3 === null) {
     throw new HoldfastError('StartFailed', 'The preparation ended without everything that the service stands on')
   }
-  return { config, keyring, first, hosts, images: { postgres, haproxy }, controlDatabase, s3 }
+  return {
+    config, keyring, first, hosts, images: { postgres, haproxy },
+    controlDatabase: controlDatabase.tls === null ? controlDatabase : { url: controlDatabase.url, tls: () => tlsNow(preparation) },
+    s3: config.s3 === undefined ? trustingNow(preparation, s3) : s3,
+    async follow(authority, signal) {
+      // trusted before anybody shows it
+      preparation.first = authority
+      for (const step of [prepareControlDatabase, prepareObjectStore]) await step(preparation, say, signal)
+    },
+  }
+}
+
+function tlsNow({ controlDatabase, first }: Preparation): ControlTls {
+  const tls = controlDatabase?.tls ?? null
+  if (tls === null) throw new HoldfastError('Internal', 'the embedded control database is not prepared')
+  return { ...tls(), ca: first.trustPem }
+}
+
+function trustingNow(preparation: Preparation, { connection, bucket }: S3Access): S3Access {
+  return { bucket, connection: { ...connection, get caPem() { return preparation.first.trustPem } } }
 }

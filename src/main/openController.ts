@@ -17,6 +17,7 @@ import type { Identity } from '../pki/identity.ts'
 import { createBlueprinter, type ObjectStoreAccess } from '../render/blueprints.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger, Metrics } from '../telemetry.ts'
+import { authorityDuty } from './authority.ts'
 import type { Ground } from './ground.ts'
 import { passReport } from './report.ts'
 
@@ -71,7 +72,7 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
     run: (signal) => backUpControlDatabase(
       { dump: (inner) => controlDump(ground, inner), keyring: ground.keyring, objectStore, bucket: s3.bucket, backups: store.controlBackups }, clock.now(), signal),
   }
-  const duties = startDuties({ store, holder, duties: [backUp], trouble: report.trouble })
+  const duties = startDuties({ store, holder, duties: [backUp, authorityDuty(config, store, clock, logger)], trouble: report.trouble })
   return {
     loop, holder,
     async stop() {
@@ -92,12 +93,12 @@ function enginesOf({ hosts }: Ground): (hostId: string) => EngineClient {
   }
 }
 
-function storeAccess({ s3 }: Ground): ObjectStoreAccess {
+function storeAccess({ config, s3 }: Ground): ObjectStoreAccess {
   const { connection, bucket } = s3
   const url = new URL(connection.endpoint)
   return {
     host: url.hostname, port: url.port === '' ? 443 : Number(url.port), region: connection.region, bucket,
     uriStyle: connection.forcePathStyle ? 'path' : 'host', accessKey: new Secret(connection.accessKeyId), secretKey: connection.secretAccessKey,
-    caPem: connection.caPem ?? null, address: connection.address ?? null,
+    caPem: connection.caPem ?? null, address: connection.address ?? null, isOurs: config.s3 === undefined,
   }
 }

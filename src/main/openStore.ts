@@ -1,8 +1,8 @@
 /** The control database, migrated, recognised as this installation's, with its authority, hosts and first token in it. */
-import pg from 'pg'
+import type pg from 'pg'
 import { ensureAdminToken } from '../bootstrap/adminToken.ts'
 import { ensureFirstAuthority } from '../bootstrap/authorityFile.ts'
-import { connectControlDatabase, sslOptions, type ControlConnection } from '../bootstrap/controlConnection.ts'
+import { connectControlDatabase, type ControlConnection } from '../bootstrap/controlConnection.ts'
 import { ensureMasterKeys } from '../bootstrap/masterKey.ts'
 import type { Config } from '../config.ts'
 import type { Keyring } from '../domain/keyring.ts'
@@ -10,14 +10,13 @@ import type { SigningAuthority } from '../pki/issuer.ts'
 import { authorityOf } from '../pki/authority.ts'
 import { migrate } from '../store/migrate.ts'
 import { createPool } from '../store/pool.ts'
-import { createStore, type Store } from '../store/store.ts'
+import { createStore, type AuthorityRecord, type Store } from '../store/store.ts'
+import { recordOf } from './authorityRecord.ts'
 import type { Ground } from './ground.ts'
 
 export interface OpenStore {
   readonly pool: pg.Pool
   readonly store: Store
-  /** A connection outside the pool, for LISTEN. */
-  readonly newClient: () => pg.Client
 }
 
 export async function openStore({ config, keyring, first, hosts, controlDatabase }: Ground): Promise<OpenStore> {
@@ -25,11 +24,18 @@ export async function openStore({ config, keyring, first, hosts, controlDatabase
   const { pool, store } = open
   await migrate(pool)
   await store.installation.ensure(config.installation)
-  const { certPem: certificatePem, keyPem, notAfter } = first.authority
-  await store.certificates.importIfNone({ id: first.id, certificatePem, keyPem, notAfter })
+  await ensureAuthority(store, recordOf(first), new Date())
   for (const { host } of hosts) await store.hosts.register(host)
   await ensureAdminToken(config, store.tokens)
   return open
+}
+
+/** After years without a controller the one that signs has ended, with all that it signed: the one of this start takes its place. */
+async function ensureAuthority({ certificates }: Store, ours: AuthorityRecord, now: Date): Promise<void> {
+  const active = await certificates.importIfNone(ours)
+  if (active.notAfter > now) return
+  await certificates.addAuthority(ours)
+  await certificates.activate(ours.id)
 }
 
 /** The store alone, for a command on the controller's machine: nothing is prepared, migrated or registered. */
@@ -41,11 +47,9 @@ export async function attachStore(config: Config, signal: AbortSignal): Promise<
   return openPool(controlDatabase, keyring)
 }
 
-function openPool(controlDatabase: ControlConnection, keyring: Keyring): OpenStore {
-  const { url, tls } = controlDatabase
+function openPool({ url, tls }: ControlConnection, keyring: Keyring): OpenStore {
   const pool = createPool({ url, applicationName: 'holdfast', ...(tls !== null && { tls }) })
-  const newClient = (): pg.Client => new pg.Client({ connectionString: url.reveal(), ...sslOptions(controlDatabase), application_name: 'holdfast wakes', keepAlive: true })
-  return { pool, store: createStore({ pool, keyring }), newClient }
+  return { pool, store: createStore({ pool, keyring }) }
 }
 
 /** Which authority signs is asked at each certificate: another controller may have rolled it over. */

@@ -7,7 +7,7 @@ import type { PostgresSeen } from '../domain/observed.ts'
 import { walSlotName } from '../domain/prepared.ts'
 import { planContainer } from './containers.ts'
 import { act, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
-import { hasWalGap, isOpen } from '../domain/reading.ts'
+import { hasWalGap, isOpen, wasSaid } from '../domain/reading.ts'
 
 const slotLookMs = 1_000
 
@@ -25,17 +25,18 @@ export function planAgent(input: PlanInput, instance: Instance, primary: Postgre
 function planLostSlot({ desired }: PlanInput, instance: Instance, primary: PostgresSeen): Part {
   const [member] = instance.members
   if (!hasWalGap(primary) || member === undefined) return nothing
+  const told = wasSaid(desired, 'WalArchived', 'WalGap') ? nothing : record(gapNote)
   const open = desired.backups.find((backup) => backup.instanceId === instance.id && isOpen(backup.state))
-  if (open === undefined) return { ...record(gapNote, { kind: 'requestBackup', instanceId: instance.id, backup: 'full', trigger: 'scheduled' }), requeueAfterMs: 0 }
+  if (open === undefined) return merge([told, record({ kind: 'requestBackup', instanceId: instance.id, backup: 'full', trigger: 'scheduled' })])
   // what has begun before the gap does not close it; it ends soon, with or without success
-  if (open.state !== 'requested') return waitFor('the open backup to end, to begin the archive anew', slotLookMs)
-  return merge([act({ kind: 'dropSlot', memberId: member.id, slot: walSlotName }), waitFor('the archive to begin anew', slotLookMs)])
+  if (open.state !== 'requested') return merge([told, waitFor('the open backup to end, to begin the archive anew', slotLookMs)])
+  return merge([told, act({ kind: 'dropSlot', memberId: member.id, slot: walSlotName }), waitFor('the archive to begin anew', slotLookMs)])
 }
 
 const gapNote = {
   kind: 'event',
   note: {
     severity: 'error', reason: 'WalGap',
-    message: 'The archive fell so far behind that WAL was given up. A full backup is taken now; points in time between the last archived WAL and that backup cannot be restored.',
+    message: 'The archive fell so far behind that WAL was given up. A backup is taken now; points in time between the last archived WAL and that backup cannot be restored.',
   },
 } as const

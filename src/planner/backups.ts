@@ -8,6 +8,7 @@ import { jobId } from '../domain/names.ts'
 import type { JobSeen, PostgresSeen } from '../domain/observed.ts'
 import { act, lookAgain, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { hasWalGap, isOpen, jobOf } from '../domain/reading.ts'
+import { removeJob } from './jobs.ts'
 import { dueBackup, nextDue } from './schedule.ts'
 
 /** After this many attempts a backup has failed; the schedule makes the next one. */
@@ -147,22 +148,6 @@ function planReadBack({ observed: { objectStore } }: PlanInput, backup: Backup, 
     act({ kind: 'readBackBackup', backupId: backup.id, instanceId: backup.instanceId, label }, { kind: 'expireBackups', instanceId: backup.instanceId }),
     waitFor('the backup to be read back from the store', jobLookMs),
   ])
-}
-
-/** Jobs whose backup is no longer open have told all they know. */
-export function planFinishedJobs(input: PlanInput): Part {
-  const open = input.desired.backups.filter((backup) => isOpen(backup.state))
-  const needed = new Set(open.flatMap((backup) => [jobId.backup(backup.id, backup.attempt), jobId.verify(backup.id, backup.attempt)]))
-  const { operation } = input.desired
-  const finished = [...input.observed.jobs].filter(([id, job]) => !needed.has(id) && job.known && job.value.result !== null)
-    .filter(([id]) => operation === null || !id.startsWith(jobId.restore(operation.id, 0).slice(0, -1)))
-  return merge(finished.map(([, job]) => (job.known ? removeJob(input, job.value) : nothing)))
-}
-
-function removeJob(input: PlanInput, { container }: JobSeen): Part {
-  const host = [...input.observed.engines].find(([, engine]) => engine.known && engine.value.containers.some((seen) => seen.id === container.id))
-  if (host === undefined) return nothing
-  return act({ kind: 'removeContainer', hostId: host[0], containerId: container.id, name: container.name })
 }
 
 interface BackupFailure {

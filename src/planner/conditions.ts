@@ -1,21 +1,12 @@
 /** The public answer, from what was seen: one function per condition. */
 import { claim, type ConditionClaim } from '../domain/conditions.ts'
-import { certificateKey, servingInstance, type Backup, type Database, type Instance } from '../domain/desired.ts'
+import { certificateKey, servingInstance, type Database, type Instance } from '../domain/desired.ts'
 import type { PostgresSeen } from '../domain/observed.ts'
-import { walRoleName } from '../domain/prepared.ts'
-import { tiers } from '../domain/tiers.ts'
 import { isSettled, type Part, type PlanInput } from '../domain/part.ts'
 import { wantedCertificates } from './certificates.ts'
-import { latestDue } from './schedule.ts'
-import { readOnlyAboveShare, usedShare, warnAboveShare } from './storage.ts'
-import { primaryOf, proxiesInUse, proxyKey, walSlotOf } from '../domain/reading.ts'
-
-/** A scheduled backup may take this long before its absence is a fault. */
-const backupGraceMs = 2 * 60 * 60_000
-/** WAL held back for the archive beyond this, in bytes, means that shipping does not keep up. */
-const archiveBehindBytes = 256 * 1024 * 1024
-/** An archive is behind when the newest WAL file in the store is older than this many archive timeouts, with WAL waiting. */
-const archiveBehindTimeouts = 5
+import { backupsHealthy, walArchived } from './protection.ts'
+import { fullMessage, readOnlyAboveShare, usedShare, warnAboveShare } from './storage.ts'
+import { primaryOf, proxiesInUse, proxyKey } from '../domain/reading.ts'
 
 export function planConditions(input: PlanInput, part: Part): ConditionClaim[] {
   const instance = servingInstance(input.desired)
@@ -54,7 +45,7 @@ function primaryAvailable(input: PlanInput, instance: Instance | undefined, prim
   if (unseen !== null) return claim('PrimaryAvailable', 'unknown', 'HostUnreachable', unseen)
   const probe = instance.members.map((member) => input.observed.postgres.get(member.id)).find((seen) => seen !== undefined)
   if (probe?.known === true) return claim('PrimaryAvailable', 'false', 'InRecovery', 'PostgreSQL accepts no writes: it is recovering, or it is fenced.')
-  return claim('PrimaryAvailable', 'false', 'NotAnswering', `PostgreSQL does not answer: ${probe === undefined ? 'its container does not run' : probe.reason}.`)
+  return claim('PrimaryAvailable', 'false', 'NotAnswering', `PostgreSQL does not answer: ${probe === undefined ? 'its container does not run' : probe.reason}. The condition Progressing says what is done about it.`)
 }
 
 function unserved({ desired }: PlanInput): ConditionClaim {
@@ -83,7 +74,7 @@ function endpointAvailable(input: PlanInput): ConditionClaim {
   if (unseen !== null) return claim('EndpointAvailable', 'unknown', 'HostUnreachable', unseen)
   const reason = seen.find((proxy) => proxy !== undefined && !proxy.known)
   const why = reason?.known === false ? reason.reason : 'its container does not run'
-  return claim('EndpointAvailable', 'false', 'NotAnswering', `The endpoint does not answer: ${why}.`)
+  return claim('EndpointAvailable', 'false', 'NotAnswering', `The endpoint does not answer: ${why}. The condition Progressing says what is done about it.`)
 }
 
 function storageAvailable(primary: PostgresSeen | null): ConditionClaim {
@@ -91,59 +82,10 @@ function storageAvailable(primary: PostgresSeen | null): ConditionClaim {
   if (primary === null || share === null) return claim('StorageAvailable', 'unknown', 'NotMeasured', 'The data volume was not measured yet.')
   const percent = Math.round(share * 100)
   if (primary.defaultReadOnly || share >= readOnlyAboveShare) {
-    return claim('StorageAvailable', 'false', 'StorageFull', `The data volume is ${percent} % full and new transactions are read-only. Delete data in a session with "set default_transaction_read_only = off", or choose more storage.`)
+    return claim('StorageAvailable', 'false', 'StorageFull', fullMessage(share))
   }
   if (share >= warnAboveShare) return claim('StorageAvailable', 'true', 'NearlyFull', `The data volume is ${percent} % full; at ${readOnlyAboveShare * 100} % new transactions become read-only. Choose more storage or delete data.`)
   return claim('StorageAvailable', 'true', 'EnoughRoom', `The data volume is ${percent} % full.`)
-}
-
-function backupsHealthy(input: PlanInput, instance: Instance | undefined): ConditionClaim {
-  const own = input.desired.backups.filter((backup) => backup.instanceId === instance?.id)
-  const good = own.find((backup) => backup.state === 'verified')
-  const ended = own.find((backup) => backup.state === 'verified' || backup.state === 'failed')
-  if (ended?.state === 'failed') return claim('BackupsHealthy', 'false', 'LastBackupFailed', `The last backup failed: ${ended.failure?.message ?? 'no reason was given'}. The schedule takes the next one; to try now, request one.`)
-  if (good === undefined) return claim('BackupsHealthy', 'false', 'NoBackupYet', 'No backup has been taken and read back yet; the first one is taken as soon as the database accepts writes.')
-  const late = lateSince(input, own)
-  if (late !== null) return claim('BackupsHealthy', 'false', 'BackupLate', `The backup due at ${late.toISOString()} was not taken: ${whyLate(input, own)}.`)
-  return claim('BackupsHealthy', 'true', 'Verified', `The last backup (${good.kind}) was read back at ${good.verifiedAt?.toISOString() ?? 'an unknown time'}.`)
-}
-
-function lateSince({ desired, schedule, now }: PlanInput, own: readonly Backup[]): Date | null {
-  const before = new Date(now.getTime() - backupGraceMs)
-  const due = latestDue(schedule, before)
-  if (due === null || due < desired.database.createdAt) return null
-  return own.some((backup) => backup.state === 'verified' && backup.requestedAt >= due) ? null : due
-}
-
-function whyLate({ observed }: PlanInput, own: readonly Backup[]): string {
-  if (!observed.objectStore.known) return observed.objectStore.reason
-  return own.find((backup) => backup.failure !== null)?.failure?.message ?? 'it has not ended yet'
-}
-
-function walArchived(input: PlanInput, instance: Instance | undefined, primary: PostgresSeen | null): ConditionClaim {
-  const archive = instance === undefined ? undefined : input.observed.archives.get(instance.id)
-  if (!input.observed.objectStore.known) return claim('WalArchived', 'false', 'StoreUnreachable', `The object store does not answer (${input.observed.objectStore.reason}); WAL is kept at the database within its limit meanwhile.`)
-  if (primary === null || archive === undefined || !archive.known) return claim('WalArchived', 'unknown', 'NotSeen', 'The archive was not looked at yet.')
-  const slot = walSlotOf(primary)
-  // the agent streams without the slot, so that it can never stand for a synchronous standby: its session tells that it receives
-  const receives = primary.roles.some((role) => role.name === walRoleName && role.sessions > 0)
-  if (slot === undefined || !receives) return claim('WalArchived', 'false', 'NobodyReceives', 'The backup agent does not receive WAL; it is kept at the database within its limit, and the agent is started again.')
-  if (slot.retainedBytes > archiveBehindBytes) return claim('WalArchived', 'false', 'Behind', `The backup agent is ${slot.retainedBytes} bytes of WAL behind.`)
-  const { newestAt } = archive.value
-  if (newestAt === null) return claim('WalArchived', 'unknown', 'NothingYet', 'No WAL has reached the archive yet.')
-  const age = input.now.getTime() - newestAt.getTime()
-  const limit = tiers[input.desired.database.tier].archiveTimeoutSeconds * 1_000 * archiveBehindTimeouts
-  const waits = isAhead(primary, archive.value.newestWalFile)
-  if (age > limit && waits) return claim('WalArchived', 'false', 'Behind', `The newest WAL in the archive is ${Math.round(age / 1_000)} s old while newer WAL waits.`)
-  return claim('WalArchived', 'true', 'Archiving', 'WAL reaches the archive.')
-}
-
-/** Whether the primary finished more than the segment after the newest archived one: an idle database never does. */
-function isAhead(primary: PostgresSeen, newest: string | null): boolean {
-  if (newest === null) return true
-  const archived = BigInt(`0x${newest.slice(8, 16)}`) * 256n + BigInt(`0x${newest.slice(16, 24)}`)
-  const current = primary.lsn / 16_777_216n
-  return current > archived + 1n
 }
 
 function certificatesValid({ desired, now }: PlanInput): ConditionClaim {

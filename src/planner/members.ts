@@ -20,6 +20,12 @@ export function planMembers(input: PlanInput, instance: Instance): Part {
   return merge(instance.members.map((member) => planMember(input, instance, member)))
 }
 
+/** Only what a member stands on, while nothing else of it can be made yet. */
+export function planDataVolumes(input: PlanInput, instance: Instance | undefined): Part {
+  const volumes = instance?.members.map((member) => planDataVolume(input, instance, member)) ?? []
+  return merge(volumes.filter((volume) => volume !== 'present'))
+}
+
 function planMember(input: PlanInput, instance: Instance, member: Member): Part {
   const volume = planDataVolume(input, instance, member)
   if (volume !== 'present') return volume
@@ -67,7 +73,7 @@ function planServer(input: PlanInput, server: Server): Part {
   const settings = merge([planIdentity(server.instance, seen.value), planConfiguration(server, seen.value)])
   // roles and databases can only be made where writes are accepted
   if (seen.value.inRecovery) return merge([settings, waitFor('PostgreSQL to end its recovery; a fenced member stays in it until its fence is lifted', probeLaterMs)])
-  return merge([settings, planReadOnly(server.member, seen.value), planCredentials(input, server.member, seen.value)])
+  return merge([settings, planReadOnly(input, server.member, seen.value), planCredentials(input, server.member, seen.value)])
 }
 
 function planIdentity(instance: Instance, seen: PostgresSeen): Part {

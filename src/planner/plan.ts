@@ -4,13 +4,15 @@
  */
 import { isDisruptive, type Action, type Plan } from '../domain/action.ts'
 import { servingInstance } from '../domain/desired.ts'
+import { label, type ResourceKind } from '../domain/names.ts'
 import { planAgent } from './agent.ts'
-import { planBackups, planFinishedJobs } from './backups.ts'
+import { planBackups } from './backups.ts'
 import { planCertificates } from './certificates.ts'
 import { planConditions } from './conditions.ts'
 import { currentFinalizer, planBackupsGone, planContainersGone, planFinalBackup, planVolumesGone } from './deletion.ts'
 import { planEndpoint, planLeftProxies } from './endpoint.ts'
-import { planMembers } from './members.ts'
+import { planFinishedJobs } from './jobs.ts'
+import { planDataVolumes, planMembers } from './members.ts'
 import { planNetworks } from './networks.ts'
 import { block, changesAnything, isSettled, merge, nothing, type Part, type PlanInput } from '../domain/part.ts'
 import { primaryOf } from '../domain/reading.ts'
@@ -49,19 +51,28 @@ function planDatabase(input: PlanInput): Part {
 function planServing(input: PlanInput): Part {
   const networks = planNetworks(input)
   const certificates = planCertificates(input)
-  // a container cannot join a network that is not there yet
-  if (networks.actions.length > 0) return merge([networks, certificates])
+  // a container cannot join a network that is not there yet; volumes need none
+  if (networks.actions.length > 0) return merge([networks, certificates, planDataVolumes(input, servingInstance(input.desired))])
+  const instance = planInstance(input)
+  // PostgreSQL takes a while to come up: the endpoint is made meanwhile, and does not compete with its start for the engine
+  if (instance.actions.some(makesMember)) return merge([networks, certificates, instance])
   // what serves comes before what is tidied up: only one of them may be disruptive
-  return merge([networks, certificates, planInstance(input), planEndpoint(input), planLeftProxies(input), planFinishedJobs(input)])
+  return merge([networks, certificates, instance, planEndpoint(input), planLeftProxies(input), planFinishedJobs(input)])
 }
+
+function makesMember(action: Action): boolean {
+  return action.kind === 'createContainer' && action.blueprint.labels[label.kind] === memberKind
+}
+
+const memberKind: ResourceKind = 'member'
 
 function planInstance(input: PlanInput): Part {
   const instance = servingInstance(input.desired)
   if (instance === undefined) return planUnserved(input)
   const members = planMembers(input, instance)
   const primary = primaryOf(input.observed, instance)
-  const isPrepared = primary !== null && !members.actions.some((action) => action.kind === 'prepareDatabase')
-  if (!isPrepared || instance.initialisedAt === null) return members
+  // prepared once is enough: what is prepared anew, or cannot be, must not hold up what protects the data
+  if (primary === null || primary.preparedVersion === null || instance.initialisedAt === null) return members
   return merge([members, planAgent(input, instance, primary), planBackups(input, instance, primary)])
 }
 

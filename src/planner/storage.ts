@@ -2,9 +2,11 @@
  * The data volume's size and how full it is. Nearly full: said. Almost no room left: new transactions become
  * read-only before PostgreSQL runs into the wall; a session may still switch that off to delete what it does not need.
  */
+import type { EventNote } from '../domain/action.ts'
 import type { Member } from '../domain/desired.ts'
 import type { PostgresSeen } from '../domain/observed.ts'
 import { act, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
+import { wasSaid } from '../domain/reading.ts'
 
 export const readOnlyAboveShare = 0.95
 export const writableBelowShare = 0.9
@@ -26,22 +28,25 @@ export function planSize({ desired, names }: PlanInput, member: Member): Part {
   ])
 }
 
-export function planReadOnly(member: Member, seen: PostgresSeen): Part {
+export function planReadOnly({ desired }: PlanInput, member: Member, seen: PostgresSeen): Part {
   const share = usedShare(seen)
   if (share === null) return nothing
   if (share >= readOnlyAboveShare && !seen.defaultReadOnly) {
-    const message = `The data volume is ${Math.round(share * 100)} % full: new transactions are read-only until there is room. Delete data in a session with "set default_transaction_read_only = off", or choose more storage.`
-    return merge([
-      act({ kind: 'setReadOnly', memberId: member.id, readOnly: true }),
-      record({ kind: 'event', note: { severity: 'error', reason: 'StorageFull', message } }),
-    ])
+    const switchOff = act({ kind: 'setReadOnly', memberId: member.id, readOnly: true })
+    // on a full disk even this may fail, again and again
+    return wasSaid(desired, 'StorageAvailable', 'StorageFull') ? switchOff : merge([switchOff, tell('error', 'StorageFull', fullMessage(share))])
   }
   if (share < writableBelowShare && seen.defaultReadOnly) {
-    const message = 'The data volume has room again: transactions may write.'
-    return merge([
-      act({ kind: 'setReadOnly', memberId: member.id, readOnly: false }),
-      record({ kind: 'event', note: { severity: 'info', reason: 'StorageAvailable', message } }),
-    ])
+    return merge([act({ kind: 'setReadOnly', memberId: member.id, readOnly: false }), tell('info', 'StorageAvailable', 'The data volume has room again: transactions may write.')])
   }
   return nothing
+}
+
+function tell(severity: EventNote['severity'], reason: string, message: string): Part {
+  return record({ kind: 'event', note: { severity, reason, message } })
+}
+
+/** Of the event and of the condition. */
+export function fullMessage(share: number): string {
+  return `The data volume is ${Math.round(share * 100)} % full: new transactions are read-only until there is room. Delete data in a session with "set default_transaction_read_only = off", or choose more storage.`
 }

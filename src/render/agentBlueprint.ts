@@ -15,6 +15,8 @@ import { blueprintOf, hostsLine, type Spec, type SpecFiles } from './spec.ts'
 export interface ObjectStoreAccess extends Omit<RepositoryInput, 'path' | 'cipher'> {
   /** The address behind `host`, where no resolver knows it; null: resolved as usual. */
   readonly address: string | null
+  /** Its certificate is signed by the installation itself: verified with what is trusted now, whatever `caPem` says. */
+  readonly isOurs?: boolean
 }
 
 export interface RepositoryKeys {
@@ -94,7 +96,7 @@ function restoreBlueprint(
     { volume: names.dataVolume(member.id), path: '/data' },
     { volume: names.agentConfVolume(instance.id), path: '/conf' },
   ]
-  const config = renderRestore({ instanceId: instance.id, repository: { ...settings.objectStore, ...source } })
+  const config = renderRestore({ instanceId: instance.id, repository: { ...storeFor(settings, desired), ...source } })
   // Recovery runs with the settings of the database, hence with its limits.
   return blueprintOf(settings.installation, desired, { ...shape, mounts, command: restoreCommand(point), limits: memberLimits(desired) }, config)
 }
@@ -122,12 +124,16 @@ function agentShape({ settings, desired, instance, member }: Place) {
   }
 }
 
+function storeFor({ objectStore }: AgentSettings, { trustBundlePem }: Desired): ObjectStoreAccess {
+  return objectStore.isOurs === true ? { ...objectStore, caPem: trustBundlePem } : objectStore
+}
+
 function agentFiles({ settings, desired, instance, member }: Place): SpecFiles | null {
   const client = desired.certificates.get(certificateKey('agent', instance.id))
   if (client === undefined) return null
   const tier = tiers[desired.database.tier]
   return renderAgent({
-    repository: { ...settings.objectStore, ...instance.repository },
+    repository: { ...storeFor(settings, desired), ...instance.repository },
     retentionDays: tier.backups.retentionDays,
     member,
     // The rest of what may wait for the store waits at the database, where the slot has a limit of its own.

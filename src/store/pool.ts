@@ -9,8 +9,8 @@ export interface PoolSettings {
   readonly applicationName: string
   /** 10 by default: a controller runs a handful of passes at a time, and each statement is short. */
   readonly maxConnections?: number
-  /** Left out: as the URL says. */
-  readonly tls?: PoolTls
+  /** Asked at each connection: certificates are renewed. Left out: as the URL says. */
+  readonly tls?: () => PoolTls
 }
 
 /** PEM texts; the server verifies ours, we verify the server's. */
@@ -53,8 +53,14 @@ export function createPool(settings: PoolSettings): pg.Pool {
   return pool
 }
 
-function verified({ ca, cert, key, serverName }: PoolTls): ConnectionOptions {
-  return { ca, cert, key: key.reveal(), checkServerIdentity: (_address, certificate) => checkServerIdentity(serverName, certificate) }
+/** The driver reads these properties whenever it connects. */
+function verified(tls: () => PoolTls): ConnectionOptions {
+  return {
+    get ca() { return tls().ca },
+    get cert() { return tls().cert },
+    get key() { return tls().key.reveal() },
+    checkServerIdentity: (_address, certificate) => checkServerIdentity(tls().serverName, certificate),
+  }
 }
 
 /** An idle connection that breaks is replaced at the next statement; without a listener it would end the process. */

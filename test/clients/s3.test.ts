@@ -1,9 +1,12 @@
 /** The S3 client against a server of this process: how answers become values and errors. The real store is in test/e2e. */
 import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { test, type TestContext } from 'node:test'
 import { connectObjectStore, type ObjectStore } from '../../src/clients/s3.ts'
 import { Secret } from '../../src/domain/secret.ts'
+import { createAuthority, trustBundle } from '../../src/pki/authority.ts'
+import { issueCertificate } from '../../src/pki/certificate.ts'
 
 const signal = (): AbortSignal => AbortSignal.timeout(20_000)
 
@@ -104,4 +107,28 @@ test('objects that the store would not delete fail the purge by name', async (t)
     response.writeHead(200, { 'content-type': 'application/xml' }).end(body)
   })
   await assert.rejects(store.deletePrefix('b', 'p/', signal()), { code: 'ObjectStoreUnavailable', message: /p\/locked/ })
+})
+
+test('a client that is open already trusts the next authority of the store as soon as it is told', async (t) => {
+  const now = new Date()
+  const [old, next] = await Promise.all(['old', 'next'].map((commonName) => createAuthority({ commonName, validityMs: 3_600_000, now })))
+  assert.ok(old !== undefined && next !== undefined)
+  const { certPem, keyPem } = await issueCertificate(next, { commonName: 'store', dnsNames: ['store.test'], usages: 'server', validityMs: 600_000, now })
+  const server = createTlsServer({ cert: certPem, key: keyPem.reveal() }, (_request, response) => refuse(response, 404, 'NoSuchKey'))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  let trusted = [old]
+  const store = connectObjectStore({
+    endpoint: `https://store.test:${address.port}`, address: '127.0.0.1', region: 'us-east-1', accessKeyId: 'key', secretAccessKey: new Secret('secret'), forcePathStyle: true,
+    get caPem() { return trustBundle(trusted) },
+  })
+  t.after(() => {
+    store.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  await assert.rejects(store.headObject('b', 'k', signal()), { code: 'ObjectStoreUnavailable' })
+  trusted = [old, next]
+  assert.equal(await store.headObject('b', 'k', signal()), null)
 })

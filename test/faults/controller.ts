@@ -31,7 +31,7 @@ export interface Controller {
 }
 
 const lineSchema = z.looseObject({
-  msg: z.string(), level: z.number(), databaseId: z.string().optional(), action: z.string().optional(), outcome: z.string().optional(),
+  msg: z.string(), level: z.string(), databaseId: z.string().optional(), action: z.string().optional(), outcome: z.string().optional(),
 })
 export type LogLine = z.infer<typeof lineSchema>
 
@@ -119,10 +119,10 @@ export class ControllerLog {
     this.#handle = null
   }
 
-  /** What is no line of the logger, such as a crash of Node itself, counts as one of the highest level. */
+  /** What is no line of the logger, such as a crash of Node itself, counts as fatal. */
   #add(text: string): void {
     const line = lineSchema.safeParse(parse(text))
-    this.lines.push(line.success ? line.data : { msg: text, level: 60 })
+    this.lines.push(line.success ? line.data : { msg: text, level: 'fatal' })
   }
 }
 

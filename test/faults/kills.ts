@@ -21,6 +21,7 @@ export interface Ending {
   /** How many actions each chapter took, and how often its controller was killed. */
   readonly steps: Readonly<Record<Chapter, number>>
   readonly kills: number
+  readonly chapterMs: Readonly<Record<Chapter, number>>
   /** From each kill to the end of its chapter's work, in milliseconds; the longest. */
   readonly longestRecoveryMs: number
 }
@@ -36,10 +37,13 @@ const checksum = `select count(*) || ' ' || coalesce(sum(hashtext(text)), 0) as 
 export async function tell(rig: Rig, random: Random, points: Points, name: string): Promise<Ending> {
   const projectId = await rig.newProject()
   const steps = { provisioning: 0, backup: 0, restore: 0, deletion: 0 }
+  const chapterMs = { ...steps }
   let kills = 0
   let longestRecoveryMs = 0
   const chapter = async <T>(which: Chapter, work: () => Promise<T>): Promise<T> => {
+    const began = performance.now()
     const struck = await underFire(rig, random, points[which] ?? [], work)
+    chapterMs[which] = Math.round(performance.now() - began)
     steps[which] = struck.steps
     kills += struck.kills
     longestRecoveryMs = Math.max(longestRecoveryMs, struck.recoveryMs)
@@ -64,7 +68,7 @@ export async function tell(rig: Rig, random: Random, points: Points, name: strin
     await gone(rig, made, chapterLimitMs)
     await gone(rig, copy, chapterLimitMs)
   })
-  return { source, restored: target, steps, kills, longestRecoveryMs }
+  return { source, restored: target, steps, kills, chapterMs, longestRecoveryMs }
 }
 
 async function fill(made: Customer): Promise<{ sum: string }[]> {

@@ -10,6 +10,7 @@ import { connectObjectStore, type ObjectStore } from '../../src/clients/s3.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { attachStore } from '../../src/main/openStore.ts'
 import type { Store } from '../../src/store/store.ts'
+import type { Endings } from '../harness/endings.ts'
 import { openService, type TestService } from '../harness/service.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 import { createController, type Controller } from './controller.ts'
@@ -29,28 +30,20 @@ export interface Rig {
   newProject(): Promise<string>
 }
 
-interface Ending {
-  after(end: () => Promise<void>): void
-}
-
 /** A dead controller's leases run out soon, so that a kill costs a test seconds and not a minute. */
 const quick = { HOLDFAST_CONTROLLER_LEASE_SECONDS: '6', HOLDFAST_CONTROLLER_PASS_TIMEOUT_MS: '5500', HOLDFAST_CONTROLLER_EFFECT_TIMEOUT_MS: '5000', HOLDFAST_CONTROLLER_RESYNC_SECONDS: '10' }
 const readyTimeoutMs = 90_000
 const attachTimeoutMs = 60_000
 const keysSchema = z.object({ accessKeyId: z.string(), secretAccessKey: z.string() })
 
-export async function openRig(t: Ending): Promise<Rig> {
-  const ends: (() => Promise<void>)[] = []
-  t.after(async () => {
-    for (const end of ends.toReversed()) await end()
-  })
-  const service = await openService({ after: (end) => void ends.push(end) })
+export async function openRig(ending: Endings): Promise<Rig> {
+  const service = await openService(ending)
   const { config } = service
   await stopController(config)
   const settings = { ...service.settings, ...quick }
   const make = (name: string, isMain: boolean, extra: Readonly<Record<string, string>> = {}): Controller => {
     const made = createController({ settings: { ...settings, ...extra }, stateDir: config.stateDir, name, isMain })
-    ends.push(async () => {
+    ending.after(async () => {
       // the main one is left to `down`, which ends it in order
       if (!isMain && made.isRunning()) await made.kill()
       await made.log.close()
@@ -67,7 +60,7 @@ export async function openRig(t: Ending): Promise<Rig> {
   const [host] = await withControl(service, (_pool, store) => store.hosts.active())
   if (host === undefined) throw new Error('the service knows no host')
   const { objects, bucket } = await openObjects(service, host.privateAddress)
-  ends.push(async () => objects.close())
+  ending.after(async () => objects.close())
   const newProject = (): Promise<string> => makeProject(service)
   return {
     service, controller, objects, bucket, restart, newProject,

@@ -17,8 +17,8 @@ before(async () => {
 
 test(`a controller killed at a step of provisioning, of a restore and of a deletion leaves nothing half done (HOLDFAST_TEST_SEED=${random.seed})`, async (t) => {
   const points = { provisioning: [random.between(1, 10)], restore: [random.between(1, 10)], deletion: [random.between(1, 12)] }
-  const { kills, source, longestRecoveryMs } = await tell(rig, random, points, 'sample')
-  t.diagnostic(`seed ${random.seed}: killed ${kills} times at ${JSON.stringify(points)}; the slowest chapter ended ${longestRecoveryMs} ms after its kill`)
+  const { kills, source, longestRecoveryMs, chapterMs, steps } = await tell(rig, random, points, 'sample')
+  t.diagnostic(`seed ${random.seed}: killed ${kills} times at ${JSON.stringify(points)}; the slowest chapter ended ${longestRecoveryMs} ms after its kill; ${JSON.stringify({ chapterMs, steps })}`)
   assert.deepEqual(await remains(rig), [])
   assert.equal(source['verified backup'], 2)
   assert.equal(source['set in the store'], 2)

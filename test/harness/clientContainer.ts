@@ -21,7 +21,8 @@ const lifeSeconds = 900
 /** Where `putFile` was given the installation's authority. */
 export const caPath = '/tmp/ca.pem'
 
-export async function clientContainer(service: TestService, projectId: string): Promise<ClientContainer> {
+/** `extraHosts`: `name:address`, as who owns a container may write into its own hosts file. */
+export async function clientContainer(service: TestService, projectId: string, extraHosts: string[] = []): Promise<ClientContainer> {
   const { docker, engine, config, ca } = service
   const { installation } = config
   const signal = (): AbortSignal => AbortSignal.timeout(execTimeoutMs)
@@ -31,7 +32,7 @@ export async function clientContainer(service: TestService, projectId: string): 
     Entrypoint: ['sleep', String(lifeSeconds)],
     Cmd: [],
     Labels: { [label.installation]: installation, [label.run]: `${testRun}.client` },
-    HostConfig: { NetworkMode: resourceNames(installation).network(projectId), AutoRemove: true, Init: true },
+    HostConfig: { NetworkMode: resourceNames(installation).network(projectId), AutoRemove: true, Init: true, ExtraHosts: extraHosts },
   }
   const container = await docker.createContainer(body)
   await container.start()

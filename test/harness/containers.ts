@@ -4,6 +4,7 @@ import type { ContainerListed } from '../../src/clients/docker.ts'
 import { ensureImages, type ImageName } from '../../src/bootstrap/images.ts'
 import { label } from '../../src/domain/names.ts'
 import type { TestService } from './service.ts'
+import { NotYet, until } from './waiting.ts'
 
 const timeoutMs = 30_000
 const imageTimeoutMs = 10 * 60_000
@@ -22,6 +23,14 @@ export async function containerOf(service: TestService, databaseId: string, part
   const found = (await containersOf(service, databaseId)).find(({ labels }) => labels[label.kind] === part)
   if (found === undefined) throw new Error(`database ${databaseId} has no ${part} container`)
   return found
+}
+
+/** The agent comes when the database is prepared, a moment after its first connection. */
+export function untilRunning(service: TestService, databaseId: string, part: Part): Promise<ContainerListed> {
+  return until(`the ${part} runs`, async () => {
+    const found = (await containersOf(service, databaseId)).find(({ labels }) => labels[label.kind] === part)
+    return found?.state === 'running' ? found : new NotYet(found?.state ?? 'no container')
+  })
 }
 
 /** Names of all that carries the database's label. */

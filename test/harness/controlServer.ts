@@ -28,7 +28,7 @@ export async function controlServer(): Promise<URL> {
   const engine = await openTestEngine(installation)
   const running = await urlOfRunning(engine.docker)
   if (running !== null) return running
-  return withProcessLock(join(tmpdir(), `${containerName}.lock`), AbortSignal.timeout(setUpMs), async () => {
+  return withProcessLock(join(tmpdir(), `${installation}.lock`), AbortSignal.timeout(setUpMs), async () => {
     const meanwhile = await urlOfRunning(engine.docker)
     if (meanwhile !== null) return meanwhile
     return start(engine.docker, await engine.image('postgres'))

@@ -77,6 +77,11 @@ export function untilCondition(service: TestService, id: string, type: Condition
   return untilDatabase(service, id, `${type} = ${status}`, (database) => conditionOf(database, type)?.status === status, waiting)
 }
 
+/** Looks at it now instead of at the next resync. */
+export async function reconcile({ api }: TestService, id: string): Promise<void> {
+  await answerOf(api.POST('/v1/databases/{id}/reconcile', { params: { path: { id } }, body: { wait: false } }))
+}
+
 /** The newest generation is reached and nothing is left to do. */
 export function untilSettled(service: TestService, id: string, waiting?: Waiting): Promise<Database> {
   return untilDatabase(service, id, 'it has settled', (database) =>

@@ -154,6 +154,8 @@ export class WorldEngine {
     const container = this.#must(this.containers.get(name), name)
     if (what === 'remove') this.containers.delete(name)
     else this.#enter(container, what === 'pause' ? 'paused' : 'exited', what === 'kill' ? 137 : null)
+    // a job that ended without a result has failed: that is how its output is read
+    if (what === 'kill' && container.job !== null) container.job.result ??= { ok: false, code: 'JobFailed', message: 'it was killed' }
   }
 
   #create(blueprint: Blueprint, order: JobOrder | null, half: boolean): void {

@@ -14,22 +14,29 @@ export interface Story {
 export interface Told {
   readonly world: World
   readonly end: string
-  readonly steps: number
+  /** What each step was, counted from the first act. */
+  readonly steps: readonly string[]
 }
 
 /** Tells a story, with a fault at one step of it, counted from its first act. */
 export async function tell(story: Story, step = -1, fault: Fault = 'none'): Promise<Told> {
   const world = createWorld()
   const acts = await story.acts(world)
-  const first = world.steps
-  world.faultAt = (at) => (at === first + step ? fault : 'none')
+  const steps: string[] = []
+  world.faultAt = (_at, what) => (steps.push(what) === step + 1 ? fault : 'none')
   for (const act of acts) {
     act(world)
     await world.settle()
   }
   world.faultAt = () => 'none'
   await world.settle()
-  return { world, end: endOf(world), steps: world.steps - first }
+  return { world, end: endOf(world), steps }
+}
+
+/** Faults that make a difference at such a step: only what is made and then started can be left half-made. */
+export function faultsAt(what: string): readonly Fault[] {
+  const halves: readonly Fault[] = what === 'createContainer' || what === 'startJob' ? ['dieHalfway'] : []
+  return ['dieBefore', 'dieAfter', 'twice', 'fail', 'loseReply', ...halves]
 }
 
 /** Everything that lasts, without times and without what counts tries. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { needsRenewal, renewAt, validity } from '../../src/pki/validity.ts'
+import { needsRenewal, renewalTime } from '../../src/domain/validity.ts'
+import { validity } from '../../src/pki/validity.ts'
 
 const now = new Date('2026-01-01T00:00:00Z')
 const after = (ms: number): Date => new Date(now.getTime() + ms)
@@ -16,7 +17,7 @@ test('a certificate is renewed after two thirds of its life', () => {
   const life = { notBefore: now, notAfter: after(90_000) }
   assert.equal(needsRenewal(life, after(59_999)), false)
   assert.equal(needsRenewal(life, after(60_000)), true)
-  assert.deepEqual(renewAt(life), after(60_000))
+  assert.deepEqual(renewalTime(life), after(60_000))
   assert.equal(needsRenewal(life, after(1_000_000)), true)
 })
 
@@ -25,8 +26,8 @@ test('however short its life, a new certificate is not due for renewal at once, 
     fc.property(fc.integer({ min: 10_000, max: 4_000_000_000_000 }), (validityMs) => {
       const life = validity(now, validityMs)
       assert.equal(needsRenewal(life, now), false)
-      assert.ok(renewAt(life).getTime() - now.getTime() > validityMs / 2)
-      assert.ok(renewAt(life) < life.notAfter)
+      assert.ok(renewalTime(life).getTime() - now.getTime() > validityMs / 2)
+      assert.ok(renewalTime(life) < life.notAfter)
     }),
   )
 })

@@ -193,8 +193,8 @@ describe('a replication slot that was lost', () => {
       const lostAt = world.now
       await world.settle()
       assert.equal(data.slot, 'reserved')
-      const newest = [...world.engine.containers.keys()].filter((name) => name.includes('-job-'))
-      assert.deepEqual(newest, [])
+      assert.deepEqual(jobs(world), [])
+      assert.equal(world.events.filter(({ reason }) => reason === 'WalGap').length, 1)
       const [backup] = world.get(shop).backups
       assert.equal(backup?.state, 'verified')
       assert.ok(state === 'verifying' ? (backup?.requestedAt ?? lostAt) >= lostAt : (backup?.startedAt ?? lostAt) >= lostAt)

@@ -31,6 +31,15 @@ describe('storage', () => {
     assert.match(conditionOf(world, shop, 'Ready'), /^true/)
   })
 
+  it('that is full is told once, however often PostgreSQL fails to be made read-only', async () => {
+    const { world, shop, parts } = await settledShop()
+    world.engine.usedShare.set(parts.memberId, 1)
+    world.faultAt = (_step, what) => (what === 'setReadOnly' ? 'fail' : 'none')
+    await world.passes(5)
+    assert.deepEqual(world.events.map(({ reason }) => reason), ['StorageFull'])
+    assert.equal(conditionOf(world, shop, 'StorageAvailable'), 'false StorageFull')
+  })
+
   it('grows while PostgreSQL cannot start for want of it', async () => {
     const { world, shop, parts } = await settledShop()
     world.engine.byHand(parts.member, 'pause')

@@ -167,3 +167,14 @@ test('blueprints of a database cost little', () => {
   const msEach = (user + system) / 1000 / rounds
   assert.ok(msEach < 2, `${msEach} ms each`)
 })
+
+test('a store of our own is verified with what is trusted now, another one with its own authority', () => {
+  const caOf = (access: Partial<BlueprintSettings['objectStore']>): string | undefined => {
+    const agents = createBlueprinter({ ...settings, objectStore: { ...settings.objectStore, ...access } }).blueprints(desired).agents
+    return only(agents.values()).files.find(({ path }) => path === '/conf/s3/ca.crt')?.content
+  }
+  const foreign = desired.trustBundlePem.replace(/\n$/, '')
+  assert.equal(caOf({ caPem: null, isOurs: true })?.trim(), desired.trustBundlePem.trim())
+  assert.equal(caOf({ caPem: foreign })?.trim(), foreign)
+  assert.equal(caOf({ caPem: null }), undefined)
+})

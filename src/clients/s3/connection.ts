@@ -1,6 +1,6 @@
 /** How the SDK is set up for stores that are not Amazon's own. */
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
-import { Agent } from 'node:https'
+import { Agent, type AgentOptions } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import type { S3Connection } from '../s3.ts'
 
@@ -10,7 +10,7 @@ const maxSockets = 16
 const maxAttempts = 3
 
 export function connectionFor(connection: S3Connection): S3ClientConfig {
-  const { caPem, address } = connection
+  const { address } = connection
   return {
     endpoint: connection.endpoint,
     region: connection.region,
@@ -22,13 +22,27 @@ export function connectionFor(connection: S3Connection): S3ClientConfig {
     maxAttempts,
     requestHandler: {
       connectionTimeout: connectTimeoutMs,
-      httpsAgent: new Agent({
+      httpsAgent: new TrustingAgent(connection, {
         keepAlive: true,
         maxSockets,
-        ...(caPem === undefined ? {} : { ca: caPem }),
         ...(address === undefined ? {} : { lookup: always(address) }),
       }),
     },
+  }
+}
+
+/** Trusts at each connection what is trusted then. */
+class TrustingAgent extends Agent {
+  readonly #connection: S3Connection
+
+  constructor(connection: S3Connection, options: AgentOptions) {
+    super(options)
+    this.#connection = connection
+  }
+
+  override createConnection(...[options, callback]: Parameters<Agent['createConnection']>): ReturnType<Agent['createConnection']> {
+    const { caPem } = this.#connection
+    return super.createConnection(caPem === undefined ? options : { ...options, ca: caPem }, callback)
   }
 }
 
