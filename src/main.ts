@@ -61,9 +61,10 @@ export async function runService(): Promise<number> {
     const config = loadConfig()
     logger = createLogger({ level: config.logLevel, pretty: config.logPretty })
     const told = toldToStop()
-    const service = await startService(config, logger)
+    // a start may wait for a minute for what it stands on; whatever it has begun by then, the next controller goes on with
+    const service = await Promise.race([startService(config, logger), told.then(() => null)])
     await told
-    await service.stop()
+    await service?.stop()
     logger.info('the controller stopped')
     return 0
   } catch (error) {
@@ -78,4 +79,5 @@ function toldToStop(): Promise<void> {
   })
 }
 
-if (import.meta.main) process.exitCode = await runService()
+// A start that failed half-way has a loop and connections already: it ends, so that whoever started it sees that and tries again.
+if (import.meta.main) process.exit(await runService())

@@ -32,10 +32,16 @@ const reasons: Readonly<Record<string, string>> = {
   '57P03': 'it is starting up, shutting down or recovering',
 }
 
-/** `what` and where, such as `PostgreSQL on 10.0.0.1:5432`. The reason alone is among the facts, for those who know whom they asked. */
+/** Of both sides: ours that is refused, theirs that we refuse. A certificate of ours that is asked for and missing is a mistake of ours. */
+const distrusts: ReadonlySet<string> = new Set([
+  'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERT_SIGNATURE_FAILURE', 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED',
+])
+
+/** `what` and where, such as `PostgreSQL on 10.0.0.1:5432`. The reason alone is among the facts, for those who know whom they asked, and whether certificates are it. */
 export function unreachable(what: string, error: unknown, facts: Readonly<Record<string, unknown>>): HoldfastError {
   const reason = reasonOf(error)
-  return new HoldfastError('MemberUnreachable', `${what} cannot be asked: ${reason}`, { cause: error, facts: { ...facts, reason } })
+  return new HoldfastError('MemberUnreachable', `${what} cannot be asked: ${reason}`, { cause: error, facts: { ...facts, reason, distrust: distrusts.has(codeOf(error) ?? '') } })
 }
 
 export function codeOf(error: unknown): string | undefined {

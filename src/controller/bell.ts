@@ -1,6 +1,4 @@
 /** A bell that remembers: rung while nobody listened, the next nap ends at once. So no wake is lost between two naps. */
-import { setTimeout as sleep } from 'node:timers/promises'
-
 export interface Bell {
   ring(): void
   /** Sleeps at most `ms`; returns early when rung or aborted. One at a time. */
@@ -17,12 +15,13 @@ export function createBell(): Bell {
     },
     async nap(ms, signal) {
       if (!rung && ms > 0 && !signal.aborted) {
-        const over = new AbortController()
-        endNap = () => over.abort()
+        const over = Promise.withResolvers<undefined>()
+        endNap = () => over.resolve(undefined)
+        const timer = setTimeout(endNap, ms)
         signal.addEventListener('abort', endNap)
-        // rejects when the nap ends early, which is no error
-        await sleep(ms, undefined, { signal: over.signal }).catch(() => undefined)
+        await over.promise
         signal.removeEventListener('abort', endNap)
+        clearTimeout(timer)
       }
       rung = false
     },

@@ -10,6 +10,7 @@ import { backoffMs } from './backoff.ts'
 import { createBell } from './bell.ts'
 import { runPass, type PassContext, type PassResult, type PassStore } from './pass.ts'
 import { createPatience, type Patience } from './patience.ts'
+import { gatherWakes } from './wakes.ts'
 
 export interface LoopContext extends PassContext {
   readonly store: PassStore & { readonly queue: Pick<Store['queue'], 'claim' | 'nextDueInMs' | 'release' | 'wake'> }
@@ -48,35 +49,51 @@ export interface Loop {
 const longestNapMs = 1_000
 /** An item may be due that nobody can claim just now: the queue is not asked for it without a pause. */
 const shortestNapMs = 20
+/** Timers may end a moment early, and an item that is not due yet is not claimed. */
+const timerLeadMs = 1
 const troubleNapMs = 1_000
-/** Wakes from engines are written together after this pause: a starting container makes a burst of them. */
-const wakeGatherMs = 5
 
 export function startLoop(context: LoopContext, settings: LoopSettings, report: LoopReport): Loop {
   const stopping = new AbortController()
   const bell = createBell()
   const worker: Worker = { context, settings, report, patience: createPatience() }
   const running = new Set<Promise<void>>()
-  const wakes = gatherWakes(context, report, () => bell.ring())
   let alive: Date | null = null
+  /** Wakes heard so far, and whether others may have been due when all hands were full: only then is the queue asked after a pass. */
+  let heard = 0
+  let isFull = false
+  const hear = (): void => {
+    heard += 1
+    bell.ring()
+  }
+  const wakes = gatherWakes(context.store.queue, report.trouble, hear)
 
-  const work = (lease: Lease): void => {
+  const work = (lease: Lease, heardBefore: number): void => {
     const pass = workOn(worker, lease)
-      .catch((error: unknown) => report.trouble('a pass could not be released; its lease will run out', error))
-      .finally(() => {
+      .catch((error: unknown) => {
+        report.trouble('a pass could not be released; its lease will run out', error)
+        return longestNapMs
+      })
+      .then((dueInMs) => {
         running.delete(pass)
-        bell.ring()
+        if (isFull || heard !== heardBefore) bell.ring()
+        else if (dueInMs < longestNapMs) setTimeout(() => bell.ring(), dueInMs + timerLeadMs).unref()
       })
     running.add(pass)
   }
 
   const claimDue = async (): Promise<number> => {
     const free = settings.concurrency - running.size
-    if (free <= 0) return longestNapMs
+    isFull = free <= 0
+    if (isFull) return longestNapMs
+    // before the claim: a wake that it did not see any more may be heard before its answer
+    const heardBefore = heard
     const leases = await context.store.queue.claim({ holder: settings.holder, leaseSeconds: settings.leaseSeconds, machineVersions, limit: free })
     alive = new Date()
-    for (const lease of leases) work(lease)
-    if (leases.length === free) return longestNapMs
+    for (const lease of leases) work(lease, heardBefore)
+    isFull = leases.length === free
+    // what we work on tells us itself when it is due again, and of the rest we hear
+    if (leases.length > 0) return longestNapMs
     const dueInMs = (await context.store.queue.nextDueInMs()) ?? longestNapMs
     return Math.min(Math.max(dueInMs, shortestNapMs), longestNapMs)
   }
@@ -95,52 +112,11 @@ export function startLoop(context: LoopContext, settings: LoopSettings, report: 
 
   return {
     wake: (databaseId) => wakes.add(databaseId),
-    ring: () => bell.ring(),
+    ring: hear,
     lastAlive: () => alive,
     async stop() {
       stopping.abort()
       await main
-    },
-  }
-}
-
-interface Wakes {
-  add(databaseId: string): void
-  /** Writes what was gathered and takes no more. */
-  close(): Promise<void>
-}
-
-function gatherWakes({ store }: LoopContext, report: LoopReport, written: () => void): Wakes {
-  const woken = new Set<string>()
-  let timer: NodeJS.Timeout | null = null
-  let closed = false
-
-  const write = async (): Promise<void> => {
-    timer = null
-    const ids = [...woken]
-    woken.clear()
-    const outcomes = await Promise.allSettled(ids.map((id) => store.queue.wake(id)))
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed !== undefined) {
-      report.trouble('a wake could not be written; it is tried again', failed.reason)
-      outcomes.forEach((outcome, index) => outcome.status === 'rejected' && woken.add(ids[index] ?? ''))
-      gather(troubleNapMs)
-    }
-    if (ids.length > 0) written()
-  }
-  const gather = (ms: number): void => {
-    if (timer === null && !closed) timer = setTimeout(() => void write(), ms)
-  }
-
-  return {
-    add(databaseId) {
-      woken.add(databaseId)
-      gather(wakeGatherMs)
-    },
-    async close() {
-      closed = true
-      if (timer !== null) clearTimeout(timer)
-      await write()
     },
   }
 }
@@ -152,22 +128,23 @@ interface Worker {
   readonly patience: Patience
 }
 
-async function workOn(worker: Worker, lease: Lease): Promise<void> {
+/** In how many milliseconds the database is due again, unless it is woken before. */
+async function workOn(worker: Worker, lease: Lease): Promise<number> {
   const { context, settings, report } = worker
   const started = performance.now()
-  const ended = (outcome: PassOutcome, result: PassResult | null, error: unknown): void => {
+  const ended = (outcome: PassOutcome, result: PassResult | null, error: unknown, dueInMs: number): number => {
     report.passEnded(lease, outcome, result, performance.now() - started, error)
+    return dueInMs
   }
   try {
     const result = await runPass(context, lease, AbortSignal.timeout(settings.passTimeoutMs))
-    if (result === null) return ended('gone', null, null)
-    await releaseAfter(worker, lease, result)
-    if (result.failure !== null) return ended('failed', result, result.failure)
-    ended(result.settledGeneration === null ? 'progressing' : 'settled', result, null)
+    if (result === null) return ended('gone', null, null, longestNapMs)
+    const dueInMs = await releaseAfter(worker, lease, result)
+    if (result.failure !== null) return ended('failed', result, result.failure, dueInMs)
+    return ended(result.settledGeneration === null ? 'progressing' : 'settled', result, null, dueInMs)
   } catch (error) {
-    if (isLeaseLost(error)) return ended('leaseLost', null, error)
-    await releaseFailed(context, lease, error)
-    ended('failed', null, error)
+    if (isLeaseLost(error)) return ended('leaseLost', null, error, longestNapMs)
+    return ended('failed', null, error, await releaseFailed(context, lease, error))
   }
 }
 
@@ -176,22 +153,27 @@ function isLeaseLost(error: unknown): boolean {
 }
 
 /** What was seen is kept even when an action failed: a database that is down must not go on being shown as up. */
-async function releaseAfter({ context: { store }, settings, patience }: Worker, lease: Lease, result: PassResult): Promise<void> {
+async function releaseAfter({ context: { store }, settings, patience }: Worker, lease: Lease, result: PassResult): Promise<number> {
   const { settledGeneration, requeueAfterMs, conditions, members, failure } = result
   if (failure !== null) {
-    return store.queue.release(lease, { dueInMs: backoffMs(lease.attempts, Math.random()), conditions, members, error: failureOf(failure) })
+    const restMs = backoffMs(lease.attempts, Math.random())
+    await store.queue.release(lease, { dueInMs: restMs, conditions, members, error: failureOf(failure) })
+    return restMs
   }
   const wishMs = Math.max(requeueAfterMs ?? settings.resyncMs, patience.restMs(lease.databaseId, result))
   const dueInMs = Math.min(wishMs, settings.resyncMs)
   await store.queue.release(lease, { dueInMs, conditions, members, ...(settledGeneration !== null && { settledGeneration }) })
+  return dueInMs
 }
 
-async function releaseFailed({ store }: LoopContext, lease: Lease, error: unknown): Promise<void> {
+async function releaseFailed({ store }: LoopContext, lease: Lease, error: unknown): Promise<number> {
+  const dueInMs = backoffMs(lease.attempts, Math.random())
   try {
-    await store.queue.release(lease, { dueInMs: backoffMs(lease.attempts, Math.random()), error: failureOf(error) })
+    await store.queue.release(lease, { dueInMs, error: failureOf(error) })
+    return dueInMs
   } catch (cause) {
     // somebody else has the database by now, and ends it better
-    if (isLeaseLost(cause)) return
+    if (isLeaseLost(cause)) return longestNapMs
     throw new HoldfastError('ControlDatabaseUnavailable', 'the end of a failed pass could not be written', { cause })
   }
 }

@@ -2,12 +2,19 @@
 
 export type Sighting<T> =
   | { readonly known: true; readonly value: T; readonly at: Date }
-  | { readonly known: false; readonly reason: string }
+  | Unknown
+
+export interface Unknown {
+  readonly known: false
+  readonly reason: string
+  /** One side refused the other's certificate: what is held there may be out of date. */
+  readonly distrust: boolean
+}
 
 export function known<T>(value: T, at: Date): Sighting<T> {
   return { known: true, value, at }
 }
 
-export function unknown(reason: string): { readonly known: false; readonly reason: string } {
-  return { known: false, reason }
+export function unknown(reason: string, { distrust = false } = {}): Unknown {
+  return { known: false, reason, distrust }
 }

@@ -91,7 +91,7 @@ export class Answers<T> {
     const askedAt = this.#clock.now()
     const pending = ask().then(
       (value): Sighting<T> => known(value, askedAt),
-      (error: unknown): Sighting<T> => unknown(reasonOf(error)),
+      (error: unknown): Sighting<T> => unknown(reasonOf(error), { distrust: isHoldfastError(error) && error.facts.distrust === true }),
     )
     entry.pending = pending
     entry.askedAt = askedAt.getTime()

@@ -4,7 +4,7 @@ import type { CertificateIssuer, CertificateRequest } from '../domain/ports.ts'
 import { needsRenewal } from '../domain/validity.ts'
 
 export interface Identity {
-  current(): KeyPair
+  readonly current: () => KeyPair
   /** True when a new one was issued: by age, or because another authority signs now. */
   renewIfDue(now: Date, activeAuthorityId: string): Promise<boolean>
 }

@@ -20,14 +20,16 @@ function planProxy(input: PlanInput, key: string): Part {
   if (blueprint === undefined) return waitFor('the certificates of the endpoint to be issued', probeLaterMs)
   const plan = planContainer(input, blueprint, 'the endpoint')
   if (plan.running === null) return plan.part
+  const install = act({ kind: 'installFiles', blueprint, containerId: plan.running.id })
   const seen = input.observed.proxies.get(key)
   if (seen === undefined || !seen.known) {
     const age = input.now.getTime() - plan.running.since.getTime()
     const why = seen === undefined ? 'not asked yet' : seen.reason
-    return merge([plan.part, waitFor(`the endpoint to answer (${why})`, age < bootMs ? probeSoonMs : probeLaterMs)])
+    const wait = waitFor(`the endpoint to answer (${why})`, age < bootMs ? probeSoonMs : probeLaterMs)
+    // through the engine, which asks neither side for a certificate that may be the very thing that is out of date
+    return merge([plan.part, wait, seen?.distrust === true ? install : nothing])
   }
   if (seen.value.configHash === blueprint.configHash) return plan.part
-  const install = act({ kind: 'installFiles', blueprint, containerId: plan.running.id })
   return merge([plan.part, install, waitFor('the endpoint to load its new configuration', 250)])
 }
 

@@ -68,7 +68,8 @@ function planServer(input: PlanInput, server: Server): Part {
   if (seen === undefined || !seen.known) {
     const age = input.now.getTime() - server.container.since.getTime()
     const why = seen === undefined ? 'not asked yet' : seen.reason
-    return waitFor(`PostgreSQL to accept connections (${why})`, age < bootMs ? probeSoonMs : probeLaterMs)
+    const wait = waitFor(`PostgreSQL to accept connections (${why})`, age < bootMs ? probeSoonMs : probeLaterMs)
+    return seen?.distrust === true ? merge([wait, installing(server)]) : wait
   }
   const settings = merge([planIdentity(server.instance, seen.value), planConfiguration(server, seen.value)])
   // roles and databases can only be made where writes are accepted
@@ -85,8 +86,12 @@ function foreignCluster(instance: Instance, seen: PostgresSeen): Part {
   return block('DataMissing', `The data volume holds another cluster (system identifier ${seen.systemIdentifier}, expected ${instance.systemIdentifier}). It is left alone; put the right volume back or restore the database from its latest backup.`)
 }
 
+/** Through the engine: it asks neither side for a certificate that may be the very thing that is out of date. */
+function installing({ blueprint, container }: Pick<Server, 'blueprint' | 'container'>): Part {
+  return act({ kind: 'installFiles', blueprint, containerId: container.id })
+}
+
 function planConfiguration({ blueprint, container }: Server, seen: PostgresSeen): Part {
   if (seen.configHash === blueprint.configHash) return nothing
-  const install = act({ kind: 'installFiles', blueprint, containerId: container.id })
-  return merge([install, waitFor('PostgreSQL to load its new configuration', 250)])
+  return merge([installing({ blueprint, container }), waitFor('PostgreSQL to load its new configuration', 250)])
 }

@@ -31,6 +31,8 @@ export function postgresSettings(sizes: MemberSizes): Readonly<Record<string, st
   const workMem = clamp(memoryBytes / 8 / maxConnections, mib, 64 * mib)
   // WAL that checkpoints leave behind: a share of the disk that can never crowd out the data.
   const maxWal = clamp(storageBytes / 20, 128 * mib, 8 * gib)
+  // A customer may choose a smaller disk than the tier's: WAL that waits must leave most of it to the data.
+  const slotWal = Math.min(walKeepBytes, storageBytes / 4)
   return {
     shared_buffers: megabytes(sharedBuffers),
     max_connections: String(maxConnections),
@@ -46,7 +48,7 @@ export function postgresSettings(sizes: MemberSizes): Readonly<Record<string, st
     min_wal_size: megabytes(clamp(maxWal / 4, 80 * mib, gib)),
     // Keeps a short absence of a standby from costing a new base backup even where it has no slot.
     wal_keep_size: megabytes(clamp(storageBytes / 50, 64 * mib, 512 * mib)),
-    max_slot_wal_keep_size: megabytes(walKeepBytes),
+    max_slot_wal_keep_size: megabytes(slotWal),
     // One query must not fill the disk with its temporary files.
     temp_file_limit: megabytes(storageBytes / 4),
     archive_timeout: `${sizes.archiveTimeoutSeconds}s`,

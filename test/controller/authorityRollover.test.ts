@@ -24,9 +24,9 @@ interface Scene {
   readonly store: Store
   readonly old: AuthorityRecord
   /** Runs the duty on that day; gives the step it took, or null. */
-  run(days: number): Promise<string | null>
+  readonly run: (days: number) => Promise<string | null>
   /** What is trusted, the one that signs first; as positions in the order of their making. */
-  trusted(): Promise<readonly number[]>
+  readonly trusted: () => Promise<readonly number[]>
 }
 
 async function scene(t: Ending): Promise<Scene> {

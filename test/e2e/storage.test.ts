@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import { answerOf } from '../../src/client/problem.ts'
 import { containerOf } from '../harness/containers.ts'
-import { ask, conditionOf, databaseOf, deleteDatabase, newProject, readyDatabase, reconcile, session, withSession, type Made } from '../harness/databases.ts'
+import { ask, conditionOf, databaseOf, deleteDatabase, newProject, readyDatabase, reconcile, session, untilBackedUp, withSession, type Made } from '../harness/databases.ts'
 import { endings } from '../harness/endings.ts'
 import { openService, type TestService } from '../harness/service.ts'
 import { NotYet, until } from '../harness/waiting.ts'
@@ -23,6 +23,8 @@ describe('a database whose storage runs full', () => {
     const { projectId } = await newProject(service, 'storage')
     made = await readyDatabase(service, projectId, { name: 'small', storageBytes: bytes })
     ending.after(() => deleteDatabase(service, made))
+    // what a first backup needs of WAL is gone again
+    await untilBackedUp(service, made.id)
     // unlogged and not compressed: a row takes its own size on the disk, once
     await withSession(service, made, (it) => it.query('create unlogged table filler (it text); alter table filler alter it set storage external; create table kept as select 1 as one'))
   })
@@ -34,11 +36,19 @@ describe('a database whose storage runs full', () => {
     return { total, used }
   }
 
+  /** In rounds, because WAL comes and goes beside what is written. */
   async function fillTo(share: number): Promise<void> {
-    const { total, used } = await usage()
-    const rows = Math.ceil((total * share - used) / mib)
-    assert.ok(rows > 0, `${used} of ${total} bytes are used already`)
-    await withSession(service, made, (it) => it.query(`insert into filler select repeat('x', ${mib}) from generate_series(1, $1)`, [rows]))
+    const writer = await session(service, made)
+    try {
+      for (let round = 0; round < 5; round++) {
+        const { total, used } = await usage()
+        const rows = Math.ceil((total * share - used) / mib)
+        if (rows <= 0) return
+        await writer.query(`insert into filler select repeat('x', ${mib}) from generate_series(1, $1)`, [rows])
+      }
+    } finally {
+      await writer.end()
+    }
   }
 
   /** The volume is measured every ten seconds; a look now and then instead of the next resync. */
@@ -71,7 +81,8 @@ describe('a database whose storage runs full', () => {
 
   test('is writable again after rows were deleted in a session that asked to write', async () => {
     const it = await session(service, made)
-    await it.query('set default_transaction_read_only = off; truncate filler')
+    await it.query('set default_transaction_read_only = off')
+    await it.query('truncate filler')
     await it.end()
     await untilStorage('EnoughRoom')
     await withSession(service, made, (next) => next.query('insert into kept values (3)'))
@@ -82,7 +93,8 @@ describe('a database whose storage runs full', () => {
     await untilStorage('StorageFull')
     await answerOf(service.api.PATCH('/v1/databases/{id}', { params: { path: { id: made.id } }, body: { storageBytes: grownBytes } }))
     await untilStorage('EnoughRoom')
-    assert.ok((await usage()).total > grownBytes * 0.9)
+    // a file system keeps a part for its own log
+    assert.ok((await usage()).total > grownBytes - 96 * mib)
     assert.equal(await withSession(service, made, async (it) => { await it.query('insert into kept values (4)'); return ask(it, 'select count(*) from kept') }), '4')
   })
 

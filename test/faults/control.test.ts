@@ -47,7 +47,7 @@ test('with the control database away nothing on the engine is touched, and the A
   assert.deepEqual(await runningContainers(), before)
   await control.start()
   const startedAt = performance.now()
-  await ready(rig.service)
+  await ready(rig.service, rig.controller)
   const recoveredMs = Math.round(performance.now() - startedAt)
   await settled(rig, shop.id)
   assert.deepEqual(await runningContainers(), before)

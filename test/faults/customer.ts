@@ -110,8 +110,13 @@ export async function query<Row extends pg.QueryResultRow>({ connection }: Custo
     await client.connect()
     return (await client.query<Row>(text, [...values])).rows
   } finally {
-    await client.end().catch(() => undefined)
+    leave(client)
   }
+}
+
+/** Not waited for: whoever was at the other end may be gone without a word. */
+function leave(client: pg.Client | null): void {
+  client?.end().catch(() => undefined)
 }
 
 /** Until it is answered: while a server or its endpoint starts, connections are refused. */
@@ -155,9 +160,8 @@ export async function startWriter(customer: Customer): Promise<Writer> {
       last = now
     } catch {
       // not acknowledged: it may be there or not, and nobody counts on it
-      const broken = session.client
+      leave(session.client)
       session.client = null
-      await broken?.end().catch(() => undefined)
     }
   }
   const running = (async (): Promise<void> => {
@@ -165,7 +169,7 @@ export async function startWriter(customer: Customer): Promise<Writer> {
       await tryOne()
       await sleep(pauseMs)
     }
-    await session.client?.end().catch(() => undefined)
+    leave(session.client)
   })()
   return {
     acknowledged: () => acknowledged.length,
@@ -200,7 +204,7 @@ async function connect({ connection }: Customer): Promise<pg.Client> {
     await client.connect()
     return client
   } catch (error) {
-    await client.end().catch(() => undefined)
+    leave(client)
     throw error
   }
 }

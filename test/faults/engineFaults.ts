@@ -63,7 +63,8 @@ export async function startStranger({ service }: Rig, name: string, binds: reado
 /** Another process of this machine takes a port, as soon as it is free. */
 export async function occupy(port: number): Promise<Server> {
   return until(`the port ${port} to be free`, async () => {
-    const server = createServer()
+    // who connects meanwhile is sent away: a server closes only when nobody is connected any more
+    const server = createServer((socket) => socket.destroy())
     server.listen(port, '0.0.0.0')
     try {
       await once(server, 'listening')

@@ -24,6 +24,7 @@ export interface Rig {
   restart(): Promise<void>
   /** Another controller on the same control database and engine, with its own API. */
   another(name: string): Controller
+  readonly anotherApiPort: number
   /** Rows of the control database, through a connection of its own. */
   control<T>(work: (pool: pg.Pool) => Promise<T>): Promise<T>
   readonly projectId: string
@@ -54,7 +55,7 @@ export async function openRig(ending: Endings): Promise<Rig> {
   const restart = async (): Promise<void> => {
     if (controller.isRunning()) await controller.kill()
     await controller.start()
-    await ready(service)
+    await ready(service, controller)
   }
   await restart()
   const [host] = await withControl(service, (_pool, store) => store.hosts.active())
@@ -65,13 +66,16 @@ export async function openRig(ending: Endings): Promise<Rig> {
   return {
     service, controller, objects, bucket, restart, newProject,
     another: (name) => make(name, false, { HOLDFAST_API_PORT: String(config.endpoint.portRange.last) }),
+    anotherApiPort: config.endpoint.portRange.last,
     control: (work) => withControl(service, work),
     projectId: await newProject(),
   }
 }
 
-export async function ready({ api }: TestService): Promise<void> {
+/** A controller that could not start, because what it stands on was too slow, is started again, as a supervisor would do it. */
+export async function ready({ api }: TestService, controller: Controller): Promise<void> {
   await until('the controller to be ready', async () => {
+    if (!controller.isRunning()) await controller.start()
     try {
       const { response, data } = await api.GET('/readyz')
       return response.status === 200 ? true : new NotYet(`${response.status} ${JSON.stringify(data ?? null)}`)

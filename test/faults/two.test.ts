@@ -10,6 +10,7 @@ import { NotYet, until } from '../harness/waiting.ts'
 import { census, remains, type Census } from './census.ts'
 import type { Controller } from './controller.ts'
 import { gone, order, remove, settled } from './customer.ts'
+import { occupy, vacate } from './engineFaults.ts'
 import { seededRandom } from './random.ts'
 import { openRig, type Rig } from './rig.ts'
 
@@ -29,12 +30,25 @@ before(async () => {
   usual = await census(rig, alone.id)
   await remove(rig, alone)
   await gone(rig, alone)
-  second = rig.another('second')
-  await second.start()
-  assert.equal(await logged(second, 'the controller runs'), true)
+})
+
+test('a controller that cannot open its API ends, and leaves nothing of itself running', async () => {
+  const server = await occupy(rig.anotherApiPort)
+  const unlucky = rig.another('unlucky')
+  try {
+    await unlucky.start()
+    await until('the controller to end', async () => (unlucky.isRunning() ? new NotYet('it runs') : true))
+  } finally {
+    await vacate(server)
+  }
+  await unlucky.log.read()
+  assert.equal(unlucky.log.lines.at(-1)?.level, 'fatal')
 })
 
 test('two controllers share the work of many databases and make each once', async (t) => {
+  second = rig.another('second')
+  await second.start()
+  assert.equal(await logged(second, 'the controller runs'), true)
   const customers = await Promise.all(Array.from({ length: crowd }, (_, index) => order(rig, `crowd-${index}`)))
   for (const { id } of customers) await settled(rig, id, limitMs)
   for (const { id } of customers) assert.deepEqual(await census(rig, id), usual)

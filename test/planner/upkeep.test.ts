@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Secret } from '../../src/domain/secret.ts'
+import { unknown } from '../../src/domain/sighting.ts'
 import { plan } from '../../src/planner/plan.ts'
 import { conditionOf, messageOf, settledShop, type World } from '../harness/world.ts'
 import { idOf, withDatabase } from '../harness/worldStore.ts'
@@ -114,6 +115,18 @@ describe('certificates', () => {
     await world.settle()
     assert.deepEqual([...new Set([...world.get(shop).certificates.values()].map(({ authorityId }) => authorityId))], ['ca-2'])
     assert.match(conditionOf(world, shop, 'Ready'), /^true/)
+  })
+
+  it('that one side refuses, as after a long absence, are written anew through the engine, which needs none', async () => {
+    const { world, shop } = await settledShop()
+    const input = world.look(shop)
+    const refusing = (distrust: boolean) => {
+      const blind = <T>(seen: ReadonlyMap<string, T>) => new Map([...seen.keys()].map((key) => [key, unknown('its certificate has expired', { distrust })]))
+      return plan({ ...input, observed: { ...input.observed, postgres: blind(input.observed.postgres), proxies: blind(input.observed.proxies) } })
+    }
+    assert.deepEqual(refusing(true).actions.map(({ kind }) => kind), ['installFiles', 'installFiles'])
+    assert.equal(refusing(true).settled, false)
+    assert.deepEqual(refusing(false).actions, [], 'a server that is only away is left alone')
   })
 
   it('are renewed in time however short their life is, and not more often than that', async () => {

@@ -173,7 +173,7 @@ test('a store of our own is verified with what is trusted now, another one with 
     const agents = createBlueprinter({ ...settings, objectStore: { ...settings.objectStore, ...access } }).blueprints(desired).agents
     return only(agents.values()).files.find(({ path }) => path === '/conf/s3/ca.crt')?.content
   }
-  const foreign = desired.trustBundlePem.replace(/\n$/, '')
+  const foreign = [...desired.certificates.values()][0]?.certificatePem.trim() ?? assert.fail('the sample has no certificate')
   assert.equal(caOf({ caPem: null, isOurs: true })?.trim(), desired.trustBundlePem.trim())
   assert.equal(caOf({ caPem: foreign })?.trim(), foreign)
   assert.equal(caOf({ caPem: null }), undefined)

@@ -82,3 +82,11 @@ test('every tier fits into its memory and its disk', () => {
     assert.ok(bytes('min_wal_size') <= bytes('max_wal_size'), name)
   }
 })
+
+test('a disk smaller than its tier’s is not filled by WAL that waits for the object store', () => {
+  for (const mib of [384, 512, 1024, 2048]) {
+    const settings = postgresSettings({ ...tiers.starter, storageBytes: mib * 1024 * 1024 })
+    const megabytes = Number(/^(\d+)MB$/.exec(settings['max_slot_wal_keep_size'] ?? '')?.[1])
+    assert.ok(megabytes >= 64 && megabytes <= mib / 4, `${megabytes} MiB of ${mib}`)
+  }
+})
