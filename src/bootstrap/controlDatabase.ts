@@ -9,7 +9,7 @@ import type { Config } from '../config.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { label } from '../domain/names.ts'
-import { initialiseFile, renderMember } from '../render/member.ts'
+import { renderMember } from '../render/member.ts'
 import type { FirstAuthority } from './authorityFile.ts'
 import { heldCertificate } from './heldCertificate.ts'
 import { wasInitialised } from './controlConnection.ts'
@@ -46,7 +46,7 @@ export async function ensureControlDatabase(options: ControlDatabaseOptions): Pr
     return
   }
   if (seen !== null) await replace(engine, seen.id, limit)
-  await make(engine, blueprint, !(await wasInitialised(options.config)), limit)
+  await make(engine, blueprint, limit)
 }
 
 async function replace(engine: EngineClient, id: string, signal: AbortSignal): Promise<void> {
@@ -55,14 +55,13 @@ async function replace(engine: EngineClient, id: string, signal: AbortSignal): P
 }
 
 /** A volume that is already there is kept with what it holds; one may be initialised until the database was up once. */
-async function make(engine: EngineClient, blueprint: Blueprint, mayInitialise: boolean, signal: AbortSignal): Promise<void> {
+async function make(engine: EngineClient, blueprint: Blueprint, signal: AbortSignal): Promise<void> {
   const [data, conf] = blueprint.mounts
   if (data === undefined || conf === undefined) throw new HoldfastError('Internal', 'the control database has no volumes')
   const labels = { ...blueprint.labels, [label.kind]: 'volume' }
   await Promise.all([data, conf].map(({ volume }) => engine.createVolume({ name: volume, labels }, signal)))
   const { id } = await engine.createContainer(blueprint, signal)
-  const files = mayInitialise ? [...blueprint.files, initialiseFile(instanceId)] : blueprint.files
-  await engine.putFiles(id, blueprint.mounts, files, signal)
+  await engine.putFiles(id, blueprint.mounts, blueprint.files, signal)
   await engine.startContainer(id, signal)
 }
 
@@ -71,6 +70,7 @@ async function blueprintOf({ config, keyring, image, first, now }: ControlDataba
   const server = await heldCertificate({ config, keyring, first, now }, 'control', { commonName: serverName, names: [serverName], usage: 'server' })
   const { files, configHash, restartHash } = renderMember({
     installation: config.installation, instanceId, endpointIds: [], sizes, trustBundlePem: first.trustPem, server,
+    mayInitialise: !(await wasInitialised(config)),
   })
   const spec = {
     name: container,

@@ -94,7 +94,8 @@ export type StoreRecord =
   | { readonly kind: 'swapEndpoints'; readonly withDatabaseId: string }
   | { readonly kind: 'credentialEnded'; readonly credentialId: string }
   | { readonly kind: 'credentialSeen'; readonly credentialId: string }
-  | { readonly kind: 'finalizerDone'; readonly finalizer: Finalizer }
+  /** `networksStay`: of `volumes`, the project's networks were left to its other databases; with none of them left, it is not done. */
+  | { readonly kind: 'finalizerDone'; readonly finalizer: Finalizer; readonly networksStay?: true }
   | { readonly kind: 'event'; readonly note: EventNote }
 
 export interface BackupFacts {

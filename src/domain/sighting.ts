@@ -8,7 +8,7 @@ export interface Unknown {
   readonly known: false
   readonly reason: string
   /** One side refused the other's certificate: what is held there may be out of date. */
-  readonly distrust: boolean
+  readonly distrust?: true
 }
 
 export function known<T>(value: T, at: Date): Sighting<T> {
@@ -16,5 +16,5 @@ export function known<T>(value: T, at: Date): Sighting<T> {
 }
 
 export function unknown(reason: string, { distrust = false } = {}): Unknown {
-  return { known: false, reason, distrust }
+  return { known: false, reason, ...(distrust && { distrust }) }
 }

@@ -15,6 +15,7 @@ import { createObserver } from '../observer/observer.ts'
 import { Secret } from '../domain/secret.ts'
 import type { Identity } from '../pki/identity.ts'
 import { createBlueprinter, type ObjectStoreAccess } from '../render/blueprints.ts'
+import { keepBlueprints } from '../render/keptBlueprints.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger, Metrics } from '../telemetry.ts'
 import { authorityDuty } from './authority.ts'
@@ -58,7 +59,7 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
   const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
   const report = passReport(logger, metrics)
   const loop = startLoop(
-    { installation, store, observer, executor, blueprinter, issuer, scheduleOf: scheduleOf(config.backups), onAction: report.onAction },
+    { installation, store, observer, executor, blueprinter: keepBlueprints(blueprinter), issuer, scheduleOf: scheduleOf(config.backups), onAction: report.onAction },
     {
       holder, concurrency: controller.concurrency, leaseSeconds: controller.leaseSeconds,
       resyncMs: controller.resyncSeconds * 1_000, passTimeoutMs: controller.passTimeoutMs,

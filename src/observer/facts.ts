@@ -24,8 +24,9 @@ export interface Listing {
   readonly networks: readonly NetworkSeen[]
 }
 
-/** Whose things changed. A network belongs to a project, everything else to a database. */
+/** Whose things changed. A network belongs to a project, a proxy to its endpoint, everything else to a database. */
 export interface Affected {
+  /** Ids of databases and of endpoints. */
   readonly databases: ReadonlySet<string>
   readonly projects: ReadonlySet<string>
 }
@@ -43,13 +44,14 @@ export class EngineFacts {
   /** Answers of `seenOf`, dropped when something of that database changes. */
   readonly #answers = new Map<string, EngineSeen>()
 
-  seenOf(databaseId: string, projectId: string): EngineSeen {
-    const key = `${databaseId}/${projectId}`
+  /** `endpointId`: the endpoint that the database has now. It may have been made for another one, and taken over since. */
+  seenOf(databaseId: string, projectId: string, endpointId = ''): EngineSeen {
+    const key = `${databaseId}/${projectId}/${endpointId}`
     const kept = this.#answers.get(key)
     if (kept !== undefined) return kept
     const answer: EngineSeen = {
-      containers: this.#containers.of(databaseId),
-      volumes: this.#volumes.of(databaseId),
+      containers: [...this.#containers.of(databaseId), ...this.#containers.of(endpointId)],
+      volumes: [...this.#volumes.of(databaseId), ...this.#volumes.of(endpointId)],
       networks: this.#networks.of(projectId),
     }
     this.#answers.set(key, answer)
@@ -122,8 +124,8 @@ export class EngineFacts {
 
   #drop({ databases, projects }: Affected): void {
     for (const key of this.#answers.keys()) {
-      const [databaseId = '', projectId = ''] = key.split('/')
-      if (databases.has(databaseId) || projects.has(projectId)) this.#answers.delete(key)
+      const [databaseId = '', projectId = '', endpointId = ''] = key.split('/')
+      if (databases.has(databaseId) || databases.has(endpointId) || projects.has(projectId)) this.#answers.delete(key)
     }
   }
 }
@@ -142,8 +144,9 @@ function keepTold(known: ContainerSeen, listed: ContainerSeen): ContainerSeen {
   }
 }
 
+/** What belongs to an endpoint is its own: databases exchange endpoints, and labels cannot be changed. */
 function owner({ labels }: { readonly labels: Labels }): string {
-  return labels[label.database] ?? ''
+  return labels[label.endpoint] ?? labels[label.database] ?? ''
 }
 
 function project({ labels }: { readonly labels: Labels }): string {

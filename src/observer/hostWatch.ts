@@ -51,9 +51,9 @@ export class HostWatch {
     this.#running = this.#run()
   }
 
-  seen(databaseId: string, projectId: string): Sighting<EngineSeen> {
+  seen(databaseId: string, projectId: string, endpointId?: string): Sighting<EngineSeen> {
     if (this.#facts === null) return unknown(this.#reason)
-    return known(this.#facts.seenOf(databaseId, projectId), this.#provenAt)
+    return known(this.#facts.seenOf(databaseId, projectId, endpointId), this.#provenAt)
   }
 
   /** Until the engine is watched, the first attempt failed, or the limit is over. */

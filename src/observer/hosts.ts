@@ -29,8 +29,8 @@ export class Hosts<Engine extends WatchedEngine> {
   readonly #options: HostsOptions<Engine>
   readonly #watched = new Map<string, Watched<Engine>>()
   readonly #subscribers = new Set<(databaseId: string) => void>()
-  /** Networks are labelled with their project only; passes tell whose databases those are. */
-  readonly #projects = new Map<string, { readonly projectId: string; readonly usedAt: number }>()
+  /** Networks are labelled with their project only, and endpoints change hands; passes tell whose they are. */
+  readonly #projects = new Map<string, { readonly projectId: string; readonly endpointId: string | undefined; readonly usedAt: number }>()
   readonly #closing: Promise<void>[] = []
 
   constructor(options: HostsOptions<Engine>) {
@@ -54,11 +54,11 @@ export class Hosts<Engine extends WatchedEngine> {
     return this.watch(host).engine
   }
 
-  async seen({ database, project, hosts }: Desired, signal: AbortSignal): Promise<Map<string, Sighting<EngineSeen>>> {
-    this.#projects.set(database.id, { projectId: project.id, usedAt: this.#options.clock.now().getTime() })
+  async seen({ database, project, endpoint, hosts }: Desired, signal: AbortSignal): Promise<Map<string, Sighting<EngineSeen>>> {
+    this.#projects.set(database.id, { projectId: project.id, endpointId: endpoint?.id, usedAt: this.#options.clock.now().getTime() })
     const watches = hosts.map((host) => ({ id: host.id, watch: this.watch(host).watch }))
     await Promise.all(watches.map(({ watch }) => watch.firstAttempt(firstListMs, signal)))
-    return new Map(watches.map(({ id, watch }) => [id, watch.seen(database.id, project.id)]))
+    return new Map(watches.map(({ id, watch }) => [id, watch.seen(database.id, project.id, endpoint?.id)]))
   }
 
   subscribe(onChange: (databaseId: string) => void): () => void {
@@ -88,10 +88,10 @@ export class Hosts<Engine extends WatchedEngine> {
 
   #spread({ databases, projects }: Affected): void {
     const ids = new Set(databases)
-    if (projects.size > 0) {
-      for (const [databaseId, { projectId }] of this.#projects) {
-        if (projects.has(projectId)) ids.add(databaseId)
-      }
+    for (const [databaseId, { projectId, endpointId }] of this.#projects) {
+      if (projects.has(projectId)) ids.add(databaseId)
+      // an endpoint that no pass has named yet wakes nobody: the first pass over its database looks at it anyway
+      if (endpointId !== undefined && ids.delete(endpointId)) ids.add(databaseId)
     }
     // things that belong to no database, such as the control database's container, wake nobody
     ids.delete('')

@@ -1,7 +1,6 @@
 /**
  * The files of a member's /conf volume. Pure. Says nothing about the container around it.
  */
-import type { RenderedFile } from '../domain/blueprint.ts'
 import { commonName } from '../domain/names.ts'
 import { encoded, identifier, lines } from './encode.ts'
 import type { Encoded } from './encode.ts'
@@ -19,6 +18,11 @@ export interface MemberInput {
   readonly sizes: MemberSizes
   readonly trustBundlePem: string
   readonly server: KeyMaterial
+  /**
+   * Whether an empty volume may be initialised: until the instance was seen initialised, and never again. Part of the
+   * configuration like the rest, so that the permission is seen to be taken back.
+   */
+  readonly mayInitialise: boolean
 }
 
 export function renderMember(input: MemberInput): Rendered {
@@ -26,6 +30,8 @@ export function renderMember(input: MemberInput): Rendered {
   const agent = identifier(commonName.agent(input.instanceId))
   const files = [
     plainFile('/conf/instance', `${identifier(input.instanceId).text}\n`),
+    // emptied rather than left out: files that are no longer listed stay in the volume
+    plainFile('/conf/initialise', input.mayInitialise ? `${identifier(input.instanceId).text}\n` : ''),
     plainFile('/conf/postgresql.conf', settings),
     plainFile('/conf/pg_hba.conf', renderTemplate('member/pg_hba.conf', {})),
     plainFile('/conf/pg_ident.conf', renderTemplate('member/pg_ident.conf', {
@@ -39,14 +45,6 @@ export function renderMember(input: MemberInput): Rendered {
     ...keyPairFiles('server', input.server),
   ]
   return rendered(files, restartLines(settings), (hash) => plainFile('/conf/revision.conf', `holdfast.config_hash = '${hash}'\n`))
-}
-
-/**
- * Allows exactly this instance to be initialised on an empty volume. Installed for the first start only and no part of
- * the configuration's hash: without it an empty volume makes Postgres refuse.
- */
-export function initialiseFile(instanceId: string): RenderedFile {
-  return plainFile('/conf/initialise', `${identifier(instanceId).text}\n`)
 }
 
 function poolerLine(endpointId: string): Encoded {

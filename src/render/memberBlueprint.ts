@@ -1,10 +1,9 @@
 /** The container of one member: PostgreSQL on its data volume. */
-import type { Blueprint, RenderedFile } from '../domain/blueprint.ts'
+import type { Blueprint } from '../domain/blueprint.ts'
 import { certificateKey, hostOf, type Desired, type Instance, type Member } from '../domain/desired.ts'
 import { label, resourceNames } from '../domain/names.ts'
 import { tiers } from '../domain/tiers.ts'
-import { initialiseFile, renderMember } from './member.ts'
-import { plainFile } from './rendered.ts'
+import { renderMember } from './member.ts'
 import { blueprintOf } from './spec.ts'
 
 const mib = 1024 * 1024
@@ -25,8 +24,8 @@ export function memberBlueprint(installation: string, desired: Desired, instance
     sizes: { ...tier, storageBytes: desired.database.storageBytes },
     trustBundlePem: desired.trustBundlePem,
     server,
+    mayInitialise: instance.role === 'serving' && instance.initialisedAt === null,
   })
-  const files = [...config.files, initialise(instance)]
   return blueprintOf(installation, desired, {
     kind: 'member',
     owner: { [label.instance]: instance.id, [label.member]: member.id },
@@ -47,7 +46,7 @@ export function memberBlueprint(installation: string, desired: Desired, instance
     extraHosts: [],
     limits: memberLimits(desired),
     restart: 'unless-stopped',
-  }, { files, configHash: config.configHash })
+  }, config)
 }
 
 export function memberLimits(desired: Desired): Blueprint['limits'] {
@@ -64,13 +63,4 @@ export function memberLimits(desired: Desired): Blueprint['limits'] {
 /** While an endpoint is taken over, the pooler of the other one logs in here, too. */
 function endpointIds({ endpoint, peerEndpoint }: Desired): string[] {
   return [endpoint?.id, peerEndpoint?.endpoint.id].filter((id) => id !== undefined)
-}
-
-/**
- * The permission to initialise an empty volume. Once the instance has been seen initialised it is overwritten with nothing,
- * because files that are no longer listed stay in the volume.
- */
-function initialise(instance: Instance): RenderedFile {
-  if (instance.role === 'serving' && instance.initialisedAt === null) return initialiseFile(instance.id)
-  return plainFile('/conf/initialise', '')
 }

@@ -115,6 +115,20 @@ describe('the loop', () => {
     await until('both have ended', () => outcomes.length === 2)
   })
 
+  it('does not ask the queue again when a pass ends that nobody was heard during', async (t) => {
+    const { queue, outcomes } = run(t, (await settledShop()).world)
+    await until('the pass ended', () => outcomes.length === 1)
+    await sleep(200)
+    assert.equal(queue.claims.length, 1)
+  })
+
+  it('comes back to what it released as soon as it is due', async (t) => {
+    const { outcomes } = run(t, (await settledShop()).world, { resyncMs: 50 })
+    const began = Date.now()
+    await until('it was looked at five times', () => outcomes.length === 5)
+    assert.ok(Date.now() - began < 3_000, 'each look waited for the longest nap')
+  })
+
   it('writes a wake later when the control database is away, and says so', async (t) => {
     const { world, shop } = await settledShop()
     const { loop, outcomes, queue, troubles } = run(t, world)

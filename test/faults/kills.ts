@@ -17,7 +17,7 @@ export type Chapter = (typeof chapters)[number]
 export interface Ending {
   /** What there is of the source and of its restored copy before they are deleted. */
   readonly source: Census
-  readonly restored: Census
+  readonly restored: Census | null
   /** How many actions each chapter took, and how often its controller was killed. */
   readonly steps: Readonly<Record<Chapter, number>>
   readonly kills: number
@@ -34,7 +34,7 @@ const chapterLimitMs = 300_000
 const rows = 500
 const checksum = `select count(*) || ' ' || coalesce(sum(hashtext(text)), 0) as sum from kept`
 
-export async function tell(rig: Rig, random: Random, points: Points, name: string): Promise<Ending> {
+export async function tell(rig: Rig, random: Random, points: Points, name: string, shape: { readonly withRestore?: boolean } = {}): Promise<Ending> {
   const projectId = await rig.newProject()
   const steps = { provisioning: 0, backup: 0, restore: 0, deletion: 0 }
   const chapterMs = { ...steps }
@@ -57,16 +57,19 @@ export async function tell(rig: Rig, random: Random, points: Points, name: strin
     await verified(rig, backupId, chapterLimitMs)
     await settled(rig, made.id, chapterLimitMs)
   })
-  const copy = await restore(rig, made, `${name}-copy`)
-  await chapter('restore', () => restored(rig, copy))
-  const [found] = await answered(copy, checksum)
-  assert.deepEqual(found, expected, 'the restored rows are not those that were written')
-  const [source, target] = [await census(rig, made.id), await census(rig, copy.id)]
+  const copy = shape.withRestore === false ? null : await restore(rig, made, `${name}-copy`)
+  if (copy !== null) {
+    await chapter('restore', () => restored(rig, copy))
+    const [found] = await answered(copy, checksum)
+    assert.deepEqual(found, expected, 'the restored rows are not those that were written')
+  }
+  const source = await census(rig, made.id)
+  const target = copy === null ? null : await census(rig, copy.id)
   await remove(rig, made, true)
-  await remove(rig, copy)
+  if (copy !== null) await remove(rig, copy)
   await chapter('deletion', async () => {
     await gone(rig, made, chapterLimitMs)
-    await gone(rig, copy, chapterLimitMs)
+    if (copy !== null) await gone(rig, copy, chapterLimitMs)
   })
   return { source, restored: target, steps, kills, chapterMs, longestRecoveryMs }
 }

@@ -90,6 +90,8 @@ export function untilSettled(service: TestService, id: string, waiting?: Waiting
 
 export interface SessionOptions {
   readonly port?: Port
+  /** Known already; else the API is asked. */
+  readonly endpoint?: Database['endpoint']
   /** Of the authority to trust; null: TLS is not even tried. */
   readonly ca?: string | null
   readonly user?: string
@@ -99,9 +101,8 @@ export interface SessionOptions {
 
 /** Connected with the certificate and its host name verified; the caller ends it. */
 export async function session(service: TestService, made: Made, options: SessionOptions = {}): Promise<pg.Client> {
-  const { endpoint } = await databaseOf(service, made.id)
+  const { port = 'rw', ca = service.ca, endpoint = (await databaseOf(service, made.id)).endpoint, ...login } = options
   if (endpoint === null) throw new Error(`${made.name} has no endpoint`)
-  const { port = 'rw', ca = service.ca, ...login } = options
   const client = new pg.Client({
     host: endpoint.host, port: endpoint.ports[port], ...made.login, ...login, ssl: ca === null ? false : { ca },
     connectionTimeoutMillis: connectTimeoutMs, query_timeout: queryTimeoutMs,

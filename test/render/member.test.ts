@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Secret } from '../../src/domain/secret.ts'
 import { tierNames, tiers } from '../../src/domain/tiers.ts'
-import { initialiseFile, renderMember } from '../../src/render/member.ts'
+import { renderMember } from '../../src/render/member.ts'
 import { postgresSettings } from '../../src/render/postgresSettings.ts'
 import { contentOf, endpointId, instanceId, member } from './inputs.ts'
 
 test('a member gets its configuration, its identity and its certificate', () => {
   const { files } = renderMember(member)
   assert.deepEqual(files.map((file) => file.path).sort(), [
-    '/conf/instance', '/conf/pg_hba.conf', '/conf/pg_ident.conf', '/conf/pgbackrest.conf', '/conf/postgresql.conf',
+    '/conf/initialise', '/conf/instance', '/conf/pg_hba.conf', '/conf/pg_ident.conf', '/conf/pgbackrest.conf', '/conf/postgresql.conf',
     '/conf/revision.conf', '/conf/tls/ca.crt', '/conf/tls/server.crt', '/conf/tls/server.key',
   ])
   assert.deepEqual(files.filter((file) => file.secret).map((file) => file.path), ['/conf/tls/server.key'])
@@ -68,8 +68,14 @@ test('an id that is none cannot reach a file', () => {
   for (const bad of ['x\ny', 'a b', '"', '../..']) {
     assert.throws(() => renderMember({ ...member, instanceId: bad }))
     assert.throws(() => renderMember({ ...member, endpointIds: [bad] }))
-    assert.throws(() => initialiseFile(bad))
   }
+})
+
+test('the permission to initialise is part of the configuration, so that taking it back is seen', () => {
+  const [may, mayNot] = [true, false].map((mayInitialise) => renderMember({ ...member, mayInitialise }))
+  assert.equal(may && contentOf(may, '/conf/initialise'), `${instanceId}\n`)
+  assert.equal(mayNot && contentOf(mayNot, '/conf/initialise'), '')
+  assert.notEqual(may?.configHash, mayNot?.configHash)
 })
 
 test('every tier fits into its memory and its disk', () => {

@@ -100,6 +100,21 @@ test('the network of a project goes with its last database, and not before', asy
   assert.equal((await store.projects.get(projectId)).networks.length, 0)
 })
 
+test('of two last databases that end at once, the one that ends last takes the network with it', async () => {
+  const { id: projectId } = await store.projects.create({ teamId: rig.teamId, name: 'twins' }, actor)
+  const twins = [await rig.create('one', { projectId }), await rig.create('other', { projectId })]
+  // each saw the other one still there, so neither removed the network from its host
+  for (const { id, name } of twins) {
+    await store.databases.requestDeletion(id, request(name), actor)
+    const lease = await rig.lease(id)
+    await store.records.apply(lease, (['finalBackup', 'containers'] as const).map((finalizer) => ({ kind: 'finalizerDone', finalizer })))
+    await store.records.apply(lease, [{ kind: 'finalizerDone', finalizer: 'volumes', networksStay: true }])
+  }
+  const [first, last] = await Promise.all(twins.map(({ id }) => store.desired.load(id)))
+  assert.deepEqual(first?.database.finalizers, ['backups'])
+  assert.deepEqual([last?.database.finalizers, last?.lastOfProject, last?.networks.length], [['volumes', 'backups'], true, 1])
+})
+
 test('backups are due to be purged when their time is over', async () => {
   const { id } = await rig.create('expiring')
   await remove(id, 'expiring')

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { label } from '../../../src/domain/names.ts'
 import { containerOf, untilRunning } from '../../harness/containers.ts'
 import { bringUp, controllerPid, endController } from '../../harness/controllerProcess.ts'
-import { ask, conditionOf, databaseOf, deleteDatabase, newProject, readyDatabase, session, untilCondition, withSession, type Made } from '../../harness/databases.ts'
+import { ask, conditionOf, databaseOf, deleteDatabase, newProject, readyDatabase, session, untilCondition, untilDatabase, withSession, type Made } from '../../harness/databases.ts'
 import { endings } from '../../harness/endings.ts'
 import { openService, type TestService } from '../../harness/service.ts'
 import { NotYet, until } from '../../harness/waiting.ts'
@@ -46,15 +46,16 @@ describe('when the controller ends and comes back', () => {
 
   test('databases serve while it is dead, and what broke meanwhile is mended when it is back', async () => {
     const member = await containerOf(service, made.id, 'member')
+    const { endpoint } = await databaseOf(service, made.id)
     const held = await session(service, made)
     await endController(service, 'SIGKILL')
     assert.equal(await ask(held, 'select one from kept'), '1')
-    assert.equal(await withSession(service, made, (it) => ask(it, 'select one from kept')), '1')
-    const endpoint = await containerOf(service, made.id, 'endpoint')
-    await service.engine.removeContainer(endpoint.id, { force: true }, AbortSignal.timeout(20_000))
+    assert.equal(await withSession(service, made, (it) => ask(it, 'select one from kept'), { endpoint }), '1')
+    const proxy = await containerOf(service, made.id, 'endpoint')
+    await service.engine.removeContainer(proxy.id, { force: true }, AbortSignal.timeout(20_000))
     await bringUp(service)
     const again = await untilRunning(service, made.id, 'endpoint')
-    assert.notEqual(again.id, endpoint.id)
+    assert.notEqual(again.id, proxy.id)
     await untilCondition(service, made.id, 'Ready', 'true')
     assert.equal(await withSession(service, made, (it) => ask(it, 'select one from kept')), '1')
     assert.equal((await containerOf(service, made.id, 'member')).id, member.id, 'the member was left alone')
@@ -88,9 +89,8 @@ describe('when the controller ends and comes back', () => {
     await sleep(Math.max(0, Date.parse(first.validTo) + 1_000 - Date.now()))
     assert.deepEqual([await ask(held, 'select 1'), await ask(pooled, 'select 1')], ['1', '1'], 'sessions from before are still there')
     for (const port of ['rw', 'ro', 'pooled'] as const) assert.equal(await withSession(service, brief, (it) => ask(it, 'select 1'), { port }), '1', port)
-    const now = await untilCondition(service, brief.id, 'CertificatesValid', 'true')
-    assert.notEqual(conditionOf(now, 'WalArchived')?.status, 'false', 'the agent got a new certificate, too')
-    assert.equal((await databaseOf(service, brief.id)).status.lastError, null)
+    await untilCondition(service, brief.id, 'CertificatesValid', 'true')
+    await untilDatabase(service, brief.id, 'the agent receives WAL with its new certificate', (now) => conditionOf(now, 'WalArchived')?.status !== 'false' && now.status.lastError === null, { limitMs: 20_000 })
     await Promise.all([held.end(), pooled.end()])
   })
 })
