@@ -4,7 +4,7 @@
  * label belongs to somebody and is never touched.
  */
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { connectEngine } from '../clients/docker.ts'
 import { label } from '../domain/names.ts'
@@ -12,7 +12,8 @@ import type { Engine } from './engine.ts'
 import { takeDown } from './takeDown.ts'
 
 export interface Leftover {
-  readonly kind: 'container' | 'volume' | 'network'
+  readonly kind: 'process' | 'container' | 'volume' | 'network'
+  /** Of a process its id. */
   readonly name: string
   readonly run: string
   readonly installation: string | undefined
@@ -36,12 +37,25 @@ export async function leftovers({ docker }: Engine, run: string | 'dead'): Promi
     docker.listNetworks({ filters }).then((reply: unknown) => networksSchema.parse(reply)),
   ])
   const all = [
+    ...await controllers(),
     ...containers.map((seen) => leftover('container', seen.Names[0]?.replace(/^\//, '') ?? '', seen.Labels)),
     ...(volumes.Volumes ?? []).map((seen) => leftover('volume', seen.Name, seen.Labels)),
     ...networks.map((seen) => leftover('network', seen.Name, seen.Labels)),
   ]
   const isWanted = await Promise.all(all.map((one) => (run === 'dead' ? isDead(one.run) : one.run === run || one.run.startsWith(`${run}.`))))
   return all.filter((_, index) => isWanted[index])
+}
+
+/** Controllers that `up` started for a test outlive whoever asked for them; their environment says whose they are. */
+async function controllers(): Promise<readonly Leftover[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const found = await Promise.all(pids.map(async (name): Promise<Leftover | null> => {
+    // one that has just ended, or that belongs to somebody else, cannot be read
+    const environment = await readFile(`/proc/${name}/environ`, 'utf8').catch(() => '')
+    const run = /(?:^|\0)HOLDFAST_RUN_LABEL=([^\0]+)/.exec(environment)?.[1]
+    return run === undefined ? null : { kind: 'process', name, run, installation: undefined }
+  }))
+  return found.filter((one) => one !== null)
 }
 
 function leftover(kind: Leftover['kind'], name: string, labels: Readonly<Record<string, string>>): Leftover {
@@ -55,15 +69,24 @@ async function isDead(run: string): Promise<boolean> {
   return readFile(`/proc/${pid}/cmdline`, 'utf8').then((command) => command === '', () => true)
 }
 
-/** Installations whole, because their disks need their helper; then what belongs to none. */
+/** Processes first, or they would make again what is taken away; then installations whole, because their disks need their helper; then what belongs to none. */
 export async function sweep({ connection }: Engine, found: readonly Leftover[], signal: AbortSignal): Promise<void> {
   const engine = connectEngine(connection)
+  for (const { name } of ofKind(found, 'process')) end(Number(name))
   const installations = new Set(found.flatMap(({ installation }) => installation ?? []))
   for (const installation of installations) await takeDown({ engine, installation, keepData: false, say: () => undefined, signal })
   const loose = found.filter(({ installation }) => installation === undefined)
   for (const { name } of ofKind(loose, 'container')) await engine.removeContainer(name, { force: true }, signal)
   for (const { name } of ofKind(loose, 'volume')) await engine.removeVolume(name, signal)
   for (const { name } of ofKind(loose, 'network')) await engine.removeNetwork(name, signal)
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // it has ended by itself
+  }
 }
 
 function ofKind(found: readonly Leftover[], kind: Leftover['kind']): readonly Leftover[] {

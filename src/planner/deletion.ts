@@ -18,8 +18,8 @@ export function currentFinalizer(input: PlanInput): Finalizer | null {
   return input.desired.database.finalizers[0] ?? null
 }
 
-function done(finalizer: Finalizer): Part {
-  return { ...record({ kind: 'finalizerDone', finalizer }), requeueAfterMs: 0 }
+function done(finalizer: Finalizer, networksStay = false): Part {
+  return { ...record({ kind: 'finalizerDone', finalizer, ...(networksStay && { networksStay }) }), requeueAfterMs: 0 }
 }
 
 /** Whether the last backup still has to be waited for; the database keeps running meanwhile. */
@@ -107,7 +107,7 @@ function overEngines(input: PlanInput, finalizer: Finalizer, gone: (hostId: stri
     return merge(gone(host.id, engine.value))
   })
   const all = merge(parts)
-  return all.actions.length === 0 && all.waitingFor.length === 0 ? done(finalizer) : all
+  return all.actions.length === 0 && all.waitingFor.length === 0 ? done(finalizer, finalizer === 'volumes' && !input.desired.lastOfProject) : all
 }
 
 /** Backups outlive their database until their date; purging is asked for until the store is seen empty. */

@@ -57,8 +57,9 @@ async function endOperation(sql: Sql, databaseId: string): Promise<void> {
   throw new HoldfastError('OperationInProgress', `The operation ${operation.kind} on this database is not finished yet.`, { next: 'Wait until it has ended, then delete.' })
 }
 
-/** Done again, nothing changes. */
-export async function finishFinalizer(sql: Sql, databaseId: string, finalizer: Finalizer): Promise<void> {
+/** Done again, nothing changes. Two last databases of a project may each have left its networks to the other: the later one is not done yet. */
+export async function finishFinalizer(sql: Sql, databaseId: string, finalizer: Finalizer, networksStay = false): Promise<void> {
+  if (finalizer === 'volumes' && (await lockProject(sql, databaseId)) && networksStay) return
   const finished = await sql.run(
     `update databases set finalizers = array_remove(finalizers, $2) where id = $1 and deletion_requested_at is not null and $2 = any(finalizers)`,
     [databaseId, finalizer],
@@ -66,11 +67,24 @@ export async function finishFinalizer(sql: Sql, databaseId: string, finalizer: F
   if (finished > 0 && finalizer === 'volumes') await removeFromHosts(sql, databaseId)
 }
 
+const lastRow = z.object({ isLast: z.boolean() })
+
+/** Whether no other database of its project is there; that stays so until the end of the transaction. */
+async function lockProject(sql: Sql, databaseId: string): Promise<boolean> {
+  await sql.run(`select from projects p where p.id = (select project_id from databases where id = $1) for update`, [databaseId])
+  const row = await sql.maybe(
+    lastRow,
+    `select not exists (select from databases other where other.project_id = d.project_id and other.id <> d.id and other.removed_at is null) as "isLast"
+       from databases d where d.id = $1`,
+    [databaseId],
+  )
+  return row?.isLast ?? false
+}
+
 const ownerRow = z.object({ id: z.string() })
 
 /** Everything but the backups is gone: its ports and its name are free again, and the network with the project's last database. */
 async function removeFromHosts(sql: Sql, databaseId: string): Promise<void> {
-  await sql.run(`select from projects p where p.id = (select project_id from databases where id = $1) for update`, [databaseId])
   await sql.run(`update databases set removed_at = coalesce(removed_at, now()) where id = $1`, [databaseId])
   const owners = await sql.many(
     ownerRow,

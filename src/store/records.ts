@@ -72,7 +72,7 @@ async function write(sql: Sql, lease: Lease, record: StoreRecord): Promise<void>
     case 'credentialSeen':
       return markSeen(sql, databaseId, record.credentialId)
     case 'finalizerDone':
-      return finishFinalizer(sql, databaseId, record.finalizer)
+      return finishFinalizer(sql, databaseId, record.finalizer, record.networksStay)
   }
 }
 
