@@ -28,8 +28,8 @@ const containersSchema = z.array(z.object({ Names: z.array(z.string()), Labels: 
 const volumesSchema = z.object({ Volumes: z.array(z.object({ Name: z.string(), Labels: labelsSchema })).nullish() })
 const networksSchema = z.array(z.object({ Name: z.string(), Labels: labelsSchema }))
 
-/** Of one run, or of every run whose process is gone. */
-export async function leftovers({ docker }: Engine, run: string | 'dead'): Promise<readonly Leftover[]> {
+/** Of one run; null: of every run whose process is gone. */
+export async function leftovers({ docker }: Engine, run: string | null): Promise<readonly Leftover[]> {
   const filters = { label: [label.run] }
   const [containers, volumes, networks] = await Promise.all([
     docker.listContainers({ all: true, filters }).then((reply: unknown) => containersSchema.parse(reply)),
@@ -42,7 +42,7 @@ export async function leftovers({ docker }: Engine, run: string | 'dead'): Promi
     ...(volumes.Volumes ?? []).map((seen) => leftover('volume', seen.Name, seen.Labels)),
     ...networks.map((seen) => leftover('network', seen.Name, seen.Labels)),
   ]
-  const isWanted = await Promise.all(all.map((one) => (run === 'dead' ? isDead(one.run) : one.run === run || one.run.startsWith(`${run}.`))))
+  const isWanted = await Promise.all(all.map(async (one) => (run === null ? isDead(one.run) : one.run === run || one.run.startsWith(`${run}.`))))
   return all.filter((_, index) => isWanted[index])
 }
 
@@ -62,10 +62,13 @@ function leftover(kind: Leftover['kind'], name: string, labels: Readonly<Record<
   return { kind, name, run: labels[label.run] ?? '', installation: labels[label.installation] }
 }
 
-/** A number that another process has got meanwhile keeps a dead run's things a while longer, which is the harmless way round. */
+/**
+ * A number that another process has got meanwhile keeps a dead run's things a while longer, which is the harmless way round.
+ * A label of another form is not one of ours: whoever set it may still want what carries it.
+ */
 async function isDead(run: string): Promise<boolean> {
-  const pid = /^t(\d+)/.exec(run)?.[1]
-  if (pid === undefined) return true
+  const pid = /^t(\d+)(?:[-.]|$)/.exec(run)?.[1]
+  if (pid === undefined) return false
   return readFile(`/proc/${pid}/cmdline`, 'utf8').then((command) => command === '', () => true)
 }
 

@@ -36,9 +36,9 @@ export type PassOutcome = 'settled' | 'progressing' | 'failed' | 'leaseLost' | '
 
 export interface Loop {
   /** Something happened to this database: look now. */
-  wake(databaseId: string): void
+  readonly wake: (databaseId: string) => void
   /** Another controller, or the API, wrote a wake: look at the queue now. */
-  ring(): void
+  readonly ring: () => void
   /** When the loop last asked the queue successfully; for readiness. */
   lastAlive(): Date | null
   /** Ends after the passes under way have ended or were cut at their time limit. */

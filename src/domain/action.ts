@@ -39,7 +39,8 @@ export type Action =
   | { readonly kind: 'setReadOnly'; readonly memberId: string; readonly readOnly: boolean }
   | { readonly kind: 'dropSlot'; readonly memberId: string; readonly slot: string }
   | { readonly kind: 'startJob'; readonly order: JobOrder }
-  | { readonly kind: 'removeVolume'; readonly hostId: string; readonly name: string; readonly isData: boolean }
+  /** `memberId`: of a data volume, whose disk goes as well, also when the engine's volume is gone already. */
+  | { readonly kind: 'removeVolume'; readonly hostId: string; readonly name: string; readonly memberId: string | null }
   | { readonly kind: 'readBackBackup'; readonly backupId: string; readonly instanceId: string; readonly label: string }
   | { readonly kind: 'expireBackups'; readonly instanceId: string }
   /** Empties the repositories; when the store is seen empty it answers with the record `finalizerDone backups`. */
@@ -86,8 +87,8 @@ export type StoreRecord =
   | { readonly kind: 'instanceRole'; readonly instanceId: string; readonly role: 'serving' | 'restoring' | 'retired' }
   | { readonly kind: 'requestBackup'; readonly instanceId: string; readonly backup: 'full' | 'incremental'; readonly trigger: 'initial' | 'scheduled' | 'final' }
   | { readonly kind: 'backupState'; readonly backupId: string; readonly state: BackupState; readonly facts?: BackupFacts }
-  /** The data volume of a member was made, or grown, to this size. */
-  | { readonly kind: 'volumeSized'; readonly memberId: string; readonly bytes: number }
+  /** The data volume of a member was made, or grown, to this size; null: it was removed with its disk. */
+  | { readonly kind: 'volumeSized'; readonly memberId: string; readonly bytes: number | null }
   /** Names that this database's certificates carry beside its endpoint's own. */
   | { readonly kind: 'extraCertificateNames'; readonly names: readonly string[] }
   /** The two databases exchange their endpoints, in one transaction; both are woken. */

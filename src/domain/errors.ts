@@ -2,6 +2,7 @@
  * Errors that callers may rely on: a stable code, a sentence, and what to do next.
  * One table maps every code to its HTTP status; a code that is not in the table cannot be thrown.
  */
+import { inspect } from 'node:util'
 
 /** Code → HTTP status. 5xx codes are ours to mend, 4xx codes the caller's. */
 export const errorStatus = {
@@ -88,7 +89,7 @@ export function isHoldfastError(error: unknown): error is HoldfastError {
 export function describeError(error: unknown): string {
   const parts: string[] = []
   for (let at: unknown = error; at !== undefined && parts.length < 5; at = at instanceof Error ? at.cause : undefined) {
-    parts.push(at instanceof Error ? at.message : String(at))
+    parts.push(at instanceof Error ? at.message : typeof at === 'string' ? at : inspect(at))
   }
   return parts.join(': ')
 }

@@ -42,7 +42,8 @@ export interface ResourceNames {
   agentConfVolume(instanceId: string): string
   walVolume(instanceId: string): string
   endpoint(endpointId: string, slot: number): string
-  endpointConfVolume(endpointId: string, slot: number): string
+  /** Of the database, not of the endpoint: it stays where it is when the endpoint is taken over. */
+  endpointConfVolume(databaseId: string, slot: number): string
   job(jobId: string): string
 }
 

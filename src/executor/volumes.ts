@@ -48,11 +48,12 @@ export async function growDataVolume({ disks }: VolumeTools, action: ActionOf<'g
  * The disk goes first: as long as the engine's volume is seen, the removal is asked for again, so a crash in between
  * leaves no image file behind. A disk that is mounted refuses.
  */
-export async function removeVolume({ engine, disks }: VolumeTools, action: ActionOf<'removeVolume'>, signal: AbortSignal): Promise<void> {
-  if (action.isData && disks !== null) await disks.remove(action.name, signal)
+export async function removeVolume({ engine, disks }: VolumeTools, action: ActionOf<'removeVolume'>, signal: AbortSignal): Promise<ActionResult> {
+  if (action.memberId !== null && disks !== null) await disks.remove(action.name, signal)
   await engine.removeVolume(action.name, signal)
+  return action.memberId === null ? { records: [] } : sized(action.memberId, null)
 }
 
-function sized(memberId: string, bytes: number): ActionResult {
+function sized(memberId: string, bytes: number | null): ActionResult {
   return { records: [{ kind: 'volumeSized', memberId, bytes }] }
 }

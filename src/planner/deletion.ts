@@ -2,9 +2,9 @@
  * Deletion by finalizers, each ended only when its thing is seen gone: a last backup, then containers, then volumes,
  * and, when their retention is over, the backups. Until the last backup is in, the database is kept running.
  */
-import { servingInstance, type Desired, type Finalizer, type Instance } from '../domain/desired.ts'
+import { servingInstance, type Finalizer, type Instance } from '../domain/desired.ts'
 import { label, type ResourceKind } from '../domain/names.ts'
-import type { ContainerSeen, EngineSeen, VolumeSeen } from '../domain/observed.ts'
+import type { ContainerSeen, EngineSeen } from '../domain/observed.ts'
 import { act, block, lookAgain, merge, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { engineOf } from '../domain/reading.ts'
 import { finalBackupRestMs } from './backups.ts'
@@ -84,20 +84,20 @@ export function planVolumesGone(input: PlanInput): Part {
 }
 
 function volumesGone({ desired, names }: PlanInput, hostId: string, { volumes }: EngineSeen): Part[] {
-  const dataVolumes = new Set(desired.instances.flatMap((instance) => instance.members.map((member) => names.dataVolume(member.id))))
-  return volumes.filter((volume) => !isHandedOver(desired, volume)).map(({ name }) =>
-    merge([act({ kind: 'removeVolume', hostId, name, isData: dataVolumes.has(name) }), waitFor(`volume ${name} to be gone`, soonMs)]))
+  const members = desired.instances.flatMap((instance) => instance.members).filter((member) => member.hostId === hostId)
+  const seen = new Set(volumes.map(({ name }) => name))
+  // a data volume that somebody removed by hand has left its disk behind
+  const lost = members.filter((member) => member.volumeBytes !== null).map((member) => names.dataVolume(member.id)).filter((name) => !seen.has(name))
+  return [...seen, ...lost].map((name) => {
+    const memberId = members.find((member) => names.dataVolume(member.id) === name)?.id ?? null
+    return merge([act({ kind: 'removeVolume', hostId, name, memberId }), waitFor(`volume ${name} to be gone`, soonMs)])
+  })
 }
 
 function networksGone({ desired, names }: PlanInput, hostId: string, { networks }: EngineSeen): Part[] {
   if (!desired.lastOfProject) return []
   return networks.filter((network) => network.name === names.network(desired.project.id)).map(({ name }) =>
     merge([act({ kind: 'removeNetwork', hostId, name }), waitFor(`network ${name} to be gone`, soonMs)]))
-}
-
-/** The files of an endpoint's proxy stay with the endpoint: another database has taken it over and uses them. */
-function isHandedOver({ endpoint }: Desired, { labels }: VolumeSeen): boolean {
-  return labels[label.endpoint] !== undefined && labels[label.endpoint] !== endpoint?.id
 }
 
 function overEngines(input: PlanInput, finalizer: Finalizer, gone: (hostId: string, engine: EngineSeen) => Part[]): Part {

@@ -44,7 +44,7 @@ export function endpointBlueprint(
     hostId: host.id,
     image: desired.database.images.haproxy,
     command: ['endpoint'],
-    mounts: [{ volume: names.endpointConfVolume(endpoint.id, proxy.slot), path: '/conf' }],
+    mounts: [{ volume: names.endpointConfVolume(desired.database.id, proxy.slot), path: '/conf' }],
     network: { name: names.network(desired.project.id), aliases: [desired.database.name, internalName.endpoint(endpoint.id)] },
     ports: portsOf(proxy, publicBind, host.privateAddress),
     // PgBouncer reaches its servers through the HAProxy beside it, under the name that their certificates carry.

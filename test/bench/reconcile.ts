@@ -20,7 +20,7 @@ interface Rig {
   readonly door: EngineDoor
   readonly store: Store
   readonly customer: Customer
-  closeStore(): Promise<void>
+  readonly closeStore: () => Promise<void>
 }
 
 const deadContainer: Experiment<Rig> = {

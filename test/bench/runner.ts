@@ -3,6 +3,7 @@
  * the cases that its file lacks, or all of them anew when none is missing. One that is named is always measured.
  */
 import { cpus, totalmem } from 'node:os'
+import { describeError } from '../../src/domain/errors.ts'
 import { loadReport, resultOf, saveReport, schemaName, withResults, type CaseResult, type Machine, type Report, type Series } from './report.ts'
 
 /** One thing that is done once a run; it yields one number for each of its series, in their order. */
@@ -41,13 +42,16 @@ export async function runBench<Rig>(bench: Bench<Rig>, options: RunOptions): Pro
     say(`There is no case ${options.case}; ${bench.name} has ${known.join(', ')}.`)
     return exit.wrongUsage
   }
-  const { report, failure } = await measure(bench, options, say)
-  if (failure !== null) say(failure instanceof Error ? failure.stack ?? failure.message : String(failure))
+  const told = new AbortController()
+  // what was started is swept before the end; the cases measured so far are kept
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => told.abort(new Error('It was told to stop; the next run goes on with the cases that are missing.')))
+  const { report, failure } = await measure(bench, options, say, told.signal)
+  if (failure !== null) say(failure instanceof Error ? failure.stack ?? failure.message : describeError(failure))
   show(report, options.json)
   return exitCodeOf(report, options)
 }
 
-async function measure<Rig>(bench: Bench<Rig>, options: RunOptions, say: Say): Promise<{ readonly report: Report; readonly failure: unknown }> {
+async function measure<Rig>(bench: Bench<Rig>, options: RunOptions, say: Say, told: AbortSignal): Promise<{ readonly report: Report; readonly failure: unknown }> {
   const kept = await loadReport(bench.name)
   let report: Report = kept ?? { schema: schemaName, bench: bench.name, machine: { cores: 0, memoryBytes: 0, engine: '' }, ok: false, cases: [] }
   try {
@@ -58,7 +62,7 @@ async function measure<Rig>(bench: Bench<Rig>, options: RunOptions, say: Say): P
       const isAnew = options.case === null && due.length === bench.experiments.length
       report = { ...report, machine, ok: false, cases: isAnew ? [] : report.cases }
       for (const experiment of due) {
-        report = withResults(report, await repeat(experiment, rig, options.runs ?? defaultRuns, say))
+        report = withResults(report, await repeat(experiment, rig, options.runs ?? defaultRuns, say, told))
         await saveReport(report)
       }
     } finally {
@@ -81,9 +85,10 @@ function dueExperiments<Rig>(bench: Bench<Rig>, kept: Report | null, machine: Ma
   return missing.length === 0 ? bench.experiments : missing
 }
 
-async function repeat<Rig>(experiment: Experiment<Rig>, rig: Rig, runs: number, say: Say): Promise<CaseResult[]> {
+async function repeat<Rig>(experiment: Experiment<Rig>, rig: Rig, runs: number, say: Say, told: AbortSignal): Promise<CaseResult[]> {
   const samples: number[][] = experiment.series.map(() => [])
   for (let run = 1; run <= runs; run += 1) {
+    told.throwIfAborted()
     const numbers = await experiment.sample(rig, say)
     numbers.forEach((number, index) => samples[index]?.push(number))
     say(`run ${run} of ${runs}: ${experiment.series.map((one, index) => `${one.case} (${one.variant}) ${(numbers[index] ?? NaN).toFixed(2)} ${one.unit}`).join(', ')}`)

@@ -187,7 +187,7 @@ test('volumes and the network go when nothing uses them, once and again', async 
   await rig.engine.removeContainer(names.job('once'), { force: true }, signal)
   const seen = await engine.listVolumes({ [label.database]: desired.database.id }, signal)
   assert.ok(seen.length >= 4)
-  for (const { name } of [...seen, ...seen]) await apply({ kind: 'removeVolume', hostId: member.hostId, name, isData: name === dataVolume })
+  for (const { name } of [...seen, ...seen]) await apply({ kind: 'removeVolume', hostId: member.hostId, name, memberId: name === dataVolume ? member.id : null })
   assert.deepEqual(await engine.listVolumes({ [label.database]: desired.database.id }, signal), [])
   await apply({ kind: 'removeNetwork', hostId: member.hostId, name: network.name })
   await apply({ kind: 'removeNetwork', hostId: member.hostId, name: network.name })

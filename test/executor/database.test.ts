@@ -260,7 +260,7 @@ test('the data volume grows under the running database', async () => {
 })
 
 test('a disk that is mounted is not removed; stopped and removed, everything goes', async () => {
-  const remove = { kind: 'removeVolume', hostId, name: dataVolume, isData: true } as const
+  const remove = { kind: 'removeVolume', hostId, name: dataVolume, memberId: member.id } as const
   await assert.rejects(apply(remove), (error) => isHoldfastError(error) && error.code === 'Conflict')
   await asCustomer(credential, sample.password, (client) => client.query('select 1'))
   const { id, name } = await engine.inspectContainer(names.member(member.id), signal)

@@ -24,6 +24,8 @@ export interface Customer {
 /** The smallest that a disk can be made; small disks are made quickly. */
 const smallestBytes = 384 * 1024 * 1024
 export const settleLimitMs = 120_000
+/** Statements that write many megabytes; those of the writer have to be quick. */
+const queryTimeoutMs = 60_000
 
 export async function order(rig: Rig, name: string, { projectId = rig.projectId, storageBytes = smallestBytes } = {}): Promise<Customer> {
   const { service } = rig
@@ -103,7 +105,7 @@ export async function gone({ service }: Rig, { id, name }: Customer, limitMs = s
 }
 
 export async function query<Row extends pg.QueryResultRow>({ connection }: Customer, text: string, values: readonly unknown[] = []): Promise<Row[]> {
-  const client = new pg.Client(connection)
+  const client = new pg.Client({ ...connection, query_timeout: queryTimeoutMs })
   // a connection that breaks between two calls is told by the next one
   client.on('error', () => undefined)
   try {

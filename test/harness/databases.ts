@@ -131,7 +131,8 @@ export async function withSession<T>(service: TestService, made: Made, use: (cli
 export async function ask(client: pg.Client, text: string, values: readonly unknown[] = []): Promise<string | null> {
   const { rows } = await client.query<unknown[]>({ text, values: [...values], rowMode: 'array' })
   const value = rows[0]?.[0]
-  return value === null || value === undefined ? null : String(value)
+  if (value === null || value === undefined) return null
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 export async function backupsOf({ api }: TestService, id: string): Promise<readonly Backup[]> {

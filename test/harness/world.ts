@@ -302,6 +302,7 @@ class SimulatedWorld implements World {
     this.applied.push(action)
     const { sized, purged, readBack } = this.engine.apply(action, desired, half)
     if ((action.kind === 'createDataVolume' || action.kind === 'growDataVolume') && sized !== undefined) return [{ kind: 'volumeSized', memberId: action.memberId, bytes: sized }]
+    if (action.kind === 'removeVolume' && action.memberId !== null) return [{ kind: 'volumeSized', memberId: action.memberId, bytes: null }]
     if (purged === true) return [{ kind: 'finalizerDone', finalizer: 'backups' }]
     if (action.kind !== 'readBackBackup') return []
     return readBack === true

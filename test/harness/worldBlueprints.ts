@@ -73,7 +73,7 @@ function proxiesOf(desired: Desired): (readonly [string, Blueprint])[] {
   if (certificate.includes(null)) return []
   return proxiesInUse(desired, endpoint).map((proxy) => [proxyKey(endpoint.id, proxy.slot), blueprintOf(desired, {
     kind: 'endpoint', name: names.endpoint(endpoint.id, proxy.slot), owner: { [label.endpoint]: endpoint.id },
-    mounts: [names.endpointConfVolume(endpoint.id, proxy.slot)], ports: Object.values(proxy.ports),
+    mounts: [names.endpointConfVolume(desired.database.id, proxy.slot)], ports: Object.values(proxy.ports),
     spec: [desired.database.images.haproxy, backend.ports.postgres, desired.database.name], config: [certificate, desired.trustBundlePem, desired.database.allowList],
   })])
 }
