@@ -13,6 +13,7 @@ import { expireBackups, purgeRepositories, readBackBackup, type Agent, type Repo
 import { createContainer, installFiles, removeContainer, stopContainer } from './containers.ts'
 import { disksOf } from './disks.ts'
 import { dropSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
+import { reachMoment } from './restorePoint.ts'
 import { createDataVolume, growDataVolume, removeVolume, type VolumeTools } from './volumes.ts'
 
 export interface ExecutorOptions {
@@ -24,6 +25,8 @@ export interface ExecutorOptions {
   readonly blueprinter: JobBlueprinter
   /** Path and cipher of an instance's repository, of whichever database: a restore reads another one's. */
   readonly repositoryOf: (instanceId: string, signal: AbortSignal) => Promise<RepositoryKeys>
+  /** What is asked for of another database: the source of a restore. Null when it is gone. */
+  readonly desiredOf: (databaseId: string) => Promise<Desired | null>
   readonly postgres: PostgresTools
   readonly repositories: Repositories
 }
@@ -75,7 +78,11 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
 }
 
 /** A job that has been started under its name is the job, whatever became of it. */
-async function startJob({ engines, blueprinter, repositoryOf }: ExecutorOptions, order: JobOrder, desired: Desired, signal: AbortSignal): Promise<void> {
+async function startJob(options: ExecutorOptions, order: JobOrder, desired: Desired, signal: AbortSignal): Promise<void> {
+  const { engines, blueprinter, repositoryOf, postgres, repositories, desiredOf } = options
+  if (order.job === 'restore' && order.source.targetTime !== null) {
+    await reachMoment(postgres, repositories, await desiredOf(order.source.databaseId), order.source.instanceId, signal)
+  }
   const source = order.job === 'restore' ? await repositoryOf(order.source.instanceId, signal) : null
   const blueprint = blueprinter.jobBlueprint(desired, order, source)
   if (blueprint === null) {

@@ -70,6 +70,20 @@ export async function dropSlot(tools: PostgresTools, memberId: string, slot: str
   })
 }
 
+/**
+ * Writes a commit record of now and ends the segment of WAL that holds it; gives the segment's name. Recovery stops at a
+ * time only when it meets a later commit: an idle database would have none, and a busy one none in the archive yet.
+ */
+export async function endSegment(tools: PostgresTools, memberId: string, desired: Desired, signal: AbortSignal): Promise<string> {
+  let segment = ''
+  await within(tools, memberId, desired, 'postgres', signal, async (connection) => {
+    await connection.execute(`select pg_catalog.pg_logical_emit_message(true, 'holdfast', 'a moment to restore to')`, [], signal)
+    const [row] = await connection.query({ text: 'select pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal()) as name', row: z.object({ name: z.string() }) }, [], signal)
+    segment = row?.name ?? ''
+  })
+  return segment
+}
+
 async function within(
   tools: PostgresTools, memberId: string, desired: Desired, database: string, signal: AbortSignal,
   work: (connection: PostgresConnection) => Promise<void>,

@@ -54,6 +54,7 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
   const blueprinter = createBlueprinter({ installation, publicBind: config.endpoint.publicBind, objectStore: storeAccess(ground) })
   const executor = createExecutor({
     installation, engines: engineOf, storageLimit: config.storageLimit, blueprinter, repositoryOf: (instanceId) => store.backups.repositoryOf(instanceId),
+    desiredOf: (databaseId) => store.desired.load(databaseId),
     postgres: { identity: identity.current, clock }, repositories: { store: objectStore, bucket: s3.bucket },
   })
   const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`

@@ -65,6 +65,7 @@ export async function openRig({ images, signal, over = {}, installation = newIns
     storageLimit: 'none',
     blueprinter,
     repositoryOf: () => Promise.resolve({ path: '/lineages/source', cipher: new Secret('source-cipher') }),
+    desiredOf: () => Promise.resolve(null),
     postgres: { identity: () => sample.controller, clock: { now: () => new Date() } },
     repositories: { store, bucket: `${installation}-backups` },
     ...over,
