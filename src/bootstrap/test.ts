@@ -99,6 +99,8 @@ async function runWithService(signal: AbortSignal): Promise<Counts> {
   }
   process.env['HFT_SERVICE'] = service.description
   const counts = await runGroups('e2e', signal)
+  // what runs later has to start its own
+  delete process.env['HFT_SERVICE']
   if (await service.stop()) return sum(counts, { ...noCounts, passed: 1 })
   say('The service for the tests did not go down in order.')
   return sum(counts, { ...noCounts, failed: 1 })
