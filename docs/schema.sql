@@ -135,9 +135,11 @@ CREATE TABLE public.databases (
     backups_kept_until timestamp with time zone,
     finalizers text[] DEFAULT '{finalBackup,containers,volumes,backups}'::text[] NOT NULL,
     removed_at timestamp with time zone,
+    durability text DEFAULT 'strict'::text NOT NULL,
     CONSTRAINT databases_check CHECK ((observed_generation <= generation)),
     CONSTRAINT databases_check1 CHECK (((removed_at IS NULL) OR (deletion_requested_at IS NOT NULL))),
     CONSTRAINT databases_database_name_check CHECK (((database_name ~ '^[a-z][a-z0-9_]{0,40}$'::text) AND (database_name !~ '^(pg_|holdfast)'::text) AND (database_name <> ALL (ARRAY['postgres'::text, 'template0'::text, 'template1'::text, 'pgbouncer'::text, 'all'::text, 'sameuser'::text, 'samerole'::text, 'samegroup'::text, 'replication'::text])))),
+    CONSTRAINT databases_durability_check CHECK ((durability = ANY (ARRAY['strict'::text, 'quorum'::text]))),
     CONSTRAINT databases_name_check CHECK ((name ~ '^[a-z][a-z0-9-]{0,38}[a-z0-9]$'::text)),
     CONSTRAINT databases_storage_bytes_check CHECK ((storage_bytes >= ((320 * 1024) * 1024))),
     CONSTRAINT databases_tier_check CHECK ((tier = ANY (ARRAY['starter'::text, 'standard'::text, 'pro'::text]))),
@@ -171,6 +173,14 @@ CREATE TABLE public.endpoints (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.etcd_snapshots (
+    id uuid NOT NULL,
+    object_key text NOT NULL,
+    bytes bigint NOT NULL,
+    taken_at timestamp with time zone DEFAULT now() NOT NULL,
+    verified_at timestamp with time zone
+);
+
 CREATE TABLE public.events (
     team_id uuid NOT NULL,
     seq bigint NOT NULL,
@@ -183,6 +193,22 @@ CREATE TABLE public.events (
     facts jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT events_seq_check CHECK ((seq > 0)),
     CONSTRAINT events_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'error'::text])))
+);
+
+CREATE TABLE public.failover_verdicts (
+    id uuid NOT NULL,
+    database_id uuid NOT NULL,
+    instance_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    verdict text NOT NULL,
+    evidence jsonb NOT NULL,
+    outcome jsonb,
+    story jsonb DEFAULT '[]'::jsonb NOT NULL,
+    controller text NOT NULL,
+    event_seq bigint,
+    outcome_event_seq bigint,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT failover_verdicts_verdict_check CHECK ((verdict ~ '^[a-z][A-Za-z]{0,59}$'::text))
 );
 
 CREATE TABLE public.hosts (
@@ -213,7 +239,10 @@ CREATE TABLE public.instances (
     repository_path text NOT NULL,
     repository_cipher text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    dcs_password text,
+    last_leader jsonb,
     CONSTRAINT instances_check CHECK (((initialised_at IS NULL) = (system_identifier IS NULL))),
+    CONSTRAINT instances_dcs_password_check CHECK (((kind = 'cluster'::text) = (dcs_password IS NOT NULL))),
     CONSTRAINT instances_kind_check CHECK ((kind = ANY (ARRAY['standalone'::text, 'cluster'::text]))),
     CONSTRAINT instances_role_check CHECK ((role = ANY (ARRAY['serving'::text, 'restoring'::text, 'rollbackTarget'::text, 'retired'::text])))
 );
@@ -228,6 +257,7 @@ CREATE TABLE public.members (
     volume_bytes bigint,
     status jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    patroni_port integer,
     CONSTRAINT members_ordinal_check CHECK (((ordinal >= 1) AND (ordinal <= 9))),
     CONSTRAINT members_volume_bytes_check CHECK ((volume_bytes > 0))
 );
@@ -250,7 +280,7 @@ CREATE TABLE public.operations (
     outcome text,
     failure jsonb,
     CONSTRAINT operations_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text]))),
+    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text]))),
     CONSTRAINT operations_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -302,6 +332,7 @@ CREATE TABLE public.teams (
     name text NOT NULL,
     event_seq bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    ha_enabled boolean DEFAULT false NOT NULL,
     CONSTRAINT teams_name_check CHECK ((name ~ '^[a-z][a-z0-9-]{0,38}[a-z0-9]$'::text))
 );
 
@@ -379,8 +410,17 @@ ALTER TABLE ONLY public.endpoints
 ALTER TABLE ONLY public.endpoints
     ADD CONSTRAINT endpoints_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.etcd_snapshots
+    ADD CONSTRAINT etcd_snapshots_object_key_key UNIQUE (object_key);
+
+ALTER TABLE ONLY public.etcd_snapshots
+    ADD CONSTRAINT etcd_snapshots_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (team_id, seq);
+
+ALTER TABLE ONLY public.failover_verdicts
+    ADD CONSTRAINT failover_verdicts_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.hosts
     ADD CONSTRAINT hosts_name_key UNIQUE (name);
@@ -399,6 +439,9 @@ ALTER TABLE ONLY public.instances
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_host_id_backup_port_key UNIQUE (host_id, backup_port);
+
+ALTER TABLE ONLY public.members
+    ADD CONSTRAINT members_host_id_patroni_port_key UNIQUE (host_id, patroni_port);
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_host_id_postgres_port_key UNIQUE (host_id, postgres_port);
@@ -461,6 +504,12 @@ CREATE UNIQUE INDEX databases_name ON public.databases USING btree (project_id, 
 CREATE INDEX databases_project ON public.databases USING btree (project_id, created_at DESC, id DESC);
 
 CREATE INDEX events_database ON public.events USING btree (database_id, seq);
+
+CREATE INDEX events_failed_over ON public.events USING btree (database_id, seq) WHERE (reason = 'FailedOver'::text);
+
+CREATE INDEX failover_verdicts_database ON public.failover_verdicts USING btree (database_id, at DESC, id);
+
+CREATE INDEX failover_verdicts_instance ON public.failover_verdicts USING btree (instance_id, at);
 
 CREATE INDEX instances_database ON public.instances USING btree (database_id);
 
@@ -535,6 +584,9 @@ ALTER TABLE ONLY public.members
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_instance_id_fkey FOREIGN KEY (instance_id) REFERENCES public.instances(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.members
+    ADD CONSTRAINT members_patroni_port FOREIGN KEY (host_id, patroni_port) REFERENCES public.ports(host_id, port);
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_postgres_port FOREIGN KEY (host_id, postgres_port) REFERENCES public.ports(host_id, port);

@@ -18,7 +18,7 @@ import {
 } from './config/sources.ts'
 import { HoldfastError } from './domain/errors.ts'
 
-export type { EngineSettings, HostSettings, S3Settings } from './config/schema.ts'
+export type { EngineSettings, EtcdSettings, HostSettings, S3Settings } from './config/schema.ts'
 export type { Environment, Mistake } from './config/sources.ts'
 
 /** `Settings` with the state directory decided. */

@@ -47,6 +47,23 @@ test('the state directory follows XDG_STATE_HOME and the installation', () => {
   assert.equal(loadConfig({ ...home, XDG_STATE_HOME: 'not/absolute' }).stateDir, '/home/someone/.local/state/holdfast/holdfast')
 })
 
+test('an etcd of one’s own is given by its endpoints and files', async (t) => {
+  const file = await settingsFile(t, '')
+  const given = { HOLDFAST_ETCD_ENDPOINTS: 'https://10.0.0.1:2379, https://etcd.example', HOLDFAST_ETCD_PASSWORD_FILE: file, HOLDFAST_ETCD_CA_FILE: file }
+  const { etcd } = parseConfig({}, { ...home, ...given })
+  assert.deepEqual(etcd, { endpoints: [{ host: '10.0.0.1', port: 2379 }, { host: 'etcd.example', port: 443 }], passwordFile: file, caFile: file, user: 'root' })
+  assert.deepEqual(parseConfig({}, { ...home, ...given, HOLDFAST_ETCD_ENDPOINTS: 'https://[fd00::1]:2379' }).etcd?.endpoints, [{ host: 'fd00::1', port: 2379 }])
+  assert.equal(parseConfig({}, home).etcd, undefined)
+  const wrong = refusal({}, { HOLDFAST_ETCD_ENDPOINTS: 'http://10.0.0.1:2379,https://ok', HOLDFAST_ETCD_CERT_FILE: '/nowhere/etcd.crt', HOLDFAST_ETCD_USER: 'a b' })
+  for (const line of [
+    /^ {2}etcd\.endpoints \(HOLDFAST_ETCD_ENDPOINTS\): is not a list of https URLs; allowed: https:/m,
+    /^ {2}etcd\.certFile: names \/nowhere\/etcd\.crt, which cannot be read/m,
+    /^ {2}etcd\.user \(HOLDFAST_ETCD_USER\): is not of the allowed form/m,
+    /^ {2}etcd\.passwordFile \(HOLDFAST_ETCD_PASSWORD_FILE\): is missing/m,
+  ]) assert.match(wrong.message, line)
+  assert.match(refusal({}, { ...given, HOLDFAST_ETCD_CERT_FILE: file }).message, /^ {2}etcd\.keyFile \(HOLDFAST_ETCD_KEY_FILE\): goes together with certFile/m)
+})
+
 test('the environment wins over the file, setting by setting', async (t) => {
   const path = await settingsFile(t, 'installation: fromfile\napi:\n  port: 8000\n  listenAddress: 0.0.0.0\n')
   const config = loadConfig({ ...home, HOLDFAST_CONFIG: path, HOLDFAST_API_PORT: '9000', HOLDFAST_LOG_PRETTY: 'true', HOLDFAST_LOG_LEVEL: '' })

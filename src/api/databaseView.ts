@@ -3,8 +3,8 @@ import { Cron } from 'croner'
 import type { z } from 'zod'
 import type { LiveMember } from '../domain/liveStatus.ts'
 import { tiers } from '../domain/tiers.ts'
-import type { TierName } from '../domain/tiers.ts'
-import type { CredentialView, DatabaseView, InstanceView } from '../store/views.ts'
+import type { Tier, TierName } from '../domain/tiers.ts'
+import type { CredentialView, DatabaseView, EndpointPorts, InstanceView } from '../store/views.ts'
 import type { credential, database } from './schemas/databases.ts'
 import type { ApiParts } from './settings.ts'
 
@@ -12,16 +12,18 @@ type Shown = z.output<typeof database>
 
 export async function showDatabase({ live }: Pick<ApiParts, 'live'>, view: DatabaseView): Promise<Shown> {
   const members = (await live?.of(view.id)) ?? []
-  const { id, name, team, project, databaseName, tier, topology, storageBytes, paused, generation, observedGeneration, createdAt } = view
+  const { id, name, team, project, databaseName, tier, topology, durability, storageBytes, paused, generation, observedGeneration, createdAt } = view
   return {
-    id, name, team, project, databaseName, tier, topology, storageBytes, paused, generation, observedGeneration, createdAt,
-    tierFacts: tiers[tier],
+    id, name, team, project, databaseName, tier, topology, durability, storageBytes, paused, generation, observedGeneration, createdAt,
+    tierFacts: showTier(tier),
     allowList: [...view.allowList],
     deletion: view.deletion === null ? null : { ...view.deletion, remaining: [...view.deletion.finalizers] },
-    status: { conditions: [...view.conditions], operation: view.operation, lastPassAt: view.lastPassAt, lastError: view.lastError },
+    status: { conditions: [...view.conditions], operation: view.operation, lastFailover: view.lastFailover, lastPassAt: view.lastPassAt, lastError: view.lastError },
     instances: view.instances.map((instance) => showInstance(instance, members)),
     endpoint: view.endpoint,
+    proxies: [...(view.endpoint?.proxies ?? [])],
     urls: urlsOf(view),
+    libpqUrls: libpqUrlsOf(view),
     backups: {
       verified: view.backups.verified,
       repositoryBytes: view.backups.repositoryBytes,
@@ -30,6 +32,12 @@ export async function showDatabase({ live }: Pick<ApiParts, 'live'>, view: Datab
       next: paused || view.deletion !== null ? null : nextBackup(tier, new Date()),
     },
   }
+}
+
+type ShownTier = Omit<Tier, 'topologies'> & { topologies: Tier['topologies'][number][] }
+
+export function showTier(name: TierName): ShownTier {
+  return { ...tiers[name], topologies: [...tiers[name].topologies] }
 }
 
 export function showCredential(view: CredentialView): z.output<typeof credential> {
@@ -42,11 +50,24 @@ function showInstance(instance: InstanceView, live: readonly LiveMember[]): Show
   return { ...instance, members }
 }
 
-function urlsOf({ endpoint, credentials, databaseName }: DatabaseView): Shown['urls'] {
+function urlsOf(view: DatabaseView): Shown['urls'] {
+  return view.endpoint === null ? null : urlsTo(view, [view.endpoint.ports])
+}
+
+/** Proxies on several hosts have the same ports: the name then stands for all of their addresses. */
+function libpqUrlsOf(view: DatabaseView): Shown['urls'] {
+  if (view.endpoint === null || view.topology !== 'ha') return null
+  return urlsTo(view, view.endpoint.proxies.map(({ ports }) => ports))
+}
+
+function urlsTo({ endpoint, credentials, databaseName }: DatabaseView, proxies: readonly EndpointPorts[]): Shown['urls'] {
   const current = credentials.find(({ endsAt }) => endsAt === null)
   if (endpoint === null || current === undefined) return null
-  const url = (port: number): string => `postgresql://${current.roleName}@${endpoint.host}:${port}/${databaseName}?sslmode=verify-full`
-  return { rw: url(endpoint.ports.rw), ro: url(endpoint.ports.ro), pooled: url(endpoint.ports.pooled) }
+  const url = (face: keyof EndpointPorts): string => {
+    const hosts = new Set(proxies.map((ports) => `${endpoint.host}:${ports[face]}`))
+    return `postgresql://${current.roleName}@${[...hosts].join(',')}/${databaseName}?sslmode=verify-full`
+  }
+  return { rw: url('rw'), ro: url('ro'), pooled: url('pooled') }
 }
 
 function nextBackup(tier: TierName, now: Date): Shown['backups']['next'] {

@@ -6,7 +6,7 @@ import type { Api } from './instance.ts'
 export const documentPath = '/v1/openapi.json'
 
 /** Of the interface, not of the program: rises when something is added within /v1. */
-const apiVersion = '1.0.0'
+const apiVersion = '1.1.0'
 
 export async function describeApi(app: Api): Promise<void> {
   await app.register(swagger, {

@@ -82,7 +82,7 @@ async function blueprintOf({ config, keyring, image, first, now }: ControlDataba
     ports: [{ containerPort: 5432, address: '127.0.0.1', hostPort: port }],
     extraHosts: [],
     limits: { memoryBytes: sizes.memoryBytes, cpus: sizes.cpus, pids: 256, shmBytes: 64 * mib },
-    restart: 'unless-stopped',
+    restart: 'always',
   } as const
   const specHash = createHash('sha256').update(JSON.stringify([spec, restartHash])).digest('hex').slice(0, 16)
   const labels = { [label.installation]: config.installation, [label.kind]: 'controlDatabase', [label.spec]: specHash }

@@ -160,7 +160,7 @@ function blueprintOf(options: EnsureObjectStoreOptions): Blueprint {
     ports: [{ containerPort: 8443, address: publish.address, hostPort: publish.port }],
     extraHosts: [],
     limits,
-    restart: 'unless-stopped',
+    restart: 'always',
   } as const
   const specHash = createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 16)
   const labels = { [label.installation]: installation, [label.kind]: 'objectStore', [label.spec]: specHash }

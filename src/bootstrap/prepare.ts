@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { z } from 'zod'
 import { connectEngine, type EngineClient, type EngineConnection } from '../clients/docker.ts'
 import { connectObjectStore, type S3Connection } from '../clients/s3.ts'
@@ -24,8 +23,10 @@ import { answeringEngine, engineInfo, ensureEngine } from './engine.ts'
 import { heldCertificate } from './heldCertificate.ts'
 import { ensureHostMarker } from './hostMarker.ts'
 import { ensureImages, type ImageName } from './images.ts'
+import { keptFile } from './keptFile.ts'
 import { ensureMasterKeys } from './masterKey.ts'
 import { ensureObjectStore } from './objectStore.ts'
+import { prepareEtcd, type PreparedEtcd } from './prepareEtcd.ts'
 
 export interface PreparedHost {
   readonly host: Omit<Host, 'state'>
@@ -47,6 +48,9 @@ export interface Preparation {
   images: Readonly<Record<string, string>>
   controlDatabase: ControlConnection | null
   s3: S3Access | null
+  etcd: PreparedEtcd | null
+  /** For what an operator has to hear and what keeps nothing from going on. */
+  readonly announce: Say
 }
 
 export type Say = (line: string) => void
@@ -55,7 +59,7 @@ export async function beginPreparation(config: Config, announce: Say): Promise<P
   const keyring = await ensureMasterKeys(config, { announce })
   const first = await ensureFirstAuthority(config, keyring, new Date())
   await writeFile(trustFile(config), first.trustPem)
-  return { config, keyring, first, hosts: [], images: {}, controlDatabase: null, s3: null }
+  return { config, keyring, first, hosts: [], images: {}, controlDatabase: null, s3: null, etcd: null, announce }
 }
 
 export async function prepareEngines(into: Preparation, say: Say, signal: AbortSignal): Promise<string> {
@@ -102,6 +106,7 @@ export async function prepareImages(into: Preparation, say: Say, signal: AbortSi
   const names: ImageName[] = ['postgres', 'haproxy']
   if (config.storageLimit === 'loop') names.push('disks')
   if (config.s3 === undefined) names.push('objectstore')
+  if (config.etcd === undefined) names.push('etcd')
   for (const { connection } of into.hosts) {
     into.images = await ensureImages({ docker: openDocker(connection), names, report: ({ detail }) => say(detail), signal })
   }
@@ -126,6 +131,13 @@ export async function prepareControlDatabase(into: Preparation, _say: Say, signa
   await ensureControlDatabase(options)
   into.controlDatabase = await connectControlDatabase(config, first, signal)
   return embeddedPlaces(config).controlDatabase.container
+}
+
+/** Neither needs the other, and both take their time. */
+export async function prepareStores(into: Preparation, say: Say, signal: AbortSignal): Promise<string> {
+  const [bucket, etcd] = await Promise.all([prepareObjectStore(into, say, signal), prepareEtcd(into, say, signal)])
+  into.etcd = etcd
+  return bucket
 }
 
 export async function prepareObjectStore(into: Preparation, say: Say, signal: AbortSignal): Promise<string> {
@@ -160,14 +172,9 @@ async function embeddedStore(into: Preparation, say: Say, signal: AbortSignal): 
 
 const credentialsSchema = z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string() })
 
-/** The embedded store's keys are made once and kept beside the master key, readable by their owner alone. */
-async function ensureStoreCredentials({ stateDir }: Config): Promise<{ accessKeyId: string; secretAccessKey: Secret }> {
-  const path = join(stateDir, 'objectstore.json')
+async function ensureStoreCredentials(config: Config): Promise<{ accessKeyId: string; secretAccessKey: Secret }> {
   const made = { accessKeyId: randomBytes(10).toString('hex'), secretAccessKey: randomBytes(24).toString('hex') }
-  await writeFile(path, JSON.stringify(made), { mode: 0o600, flag: 'wx' }).catch((error: unknown) => {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-  })
-  const { accessKeyId, secretAccessKey } = credentialsSchema.parse(JSON.parse(await readFile(path, 'utf8')))
+  const { accessKeyId, secretAccessKey } = await keptFile(config, 'objectstore.json', credentialsSchema, made)
   return { accessKeyId, secretAccessKey: new Secret(secretAccessKey) }
 }
 

@@ -24,7 +24,7 @@ if (command === undefined) {
 }
 if (!installed()) await install()
 // These run the tests, which are no part of the product's own commands.
-const testing = new Map([['test', 'src/bootstrap/test.ts'], ['faults', 'src/bootstrap/faults.ts']]).get(command)
+const testing = new Map([['test', 'src/bootstrap/test.ts'], ['faults', 'src/bootstrap/faults.ts'], ['chaos', 'test/chaos/main.ts']]).get(command)
 const program = testing === undefined ? ['src/cli/main.ts', command, ...args] : [testing, ...args]
 process.exit(await run(node, program, 'inherit'))
 

@@ -50,7 +50,7 @@ function isData(volume: { readonly labels: Readonly<Record<string, string>> }): 
 
 async function removeContainer({ engine, keepData, signal }: TakeDownOptions, container: { readonly id: string; readonly labels: Readonly<Record<string, string>> }): Promise<void> {
   const kind = container.labels[label.kind]
-  const holdsData = kind === 'member' || kind === 'controlDatabase' || kind === 'objectStore'
+  const holdsData = kind === 'member' || kind === 'controlDatabase' || kind === 'objectStore' || kind === 'etcd'
   if (keepData && holdsData) await engine.stopContainer(container.id, stopSeconds, signal)
   await engine.removeContainer(container.id, { force: true }, signal)
 }

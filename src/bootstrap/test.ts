@@ -17,6 +17,8 @@ import { groupsOf, suiteNames, suiteTitles, type SuiteName, type TestSuiteName }
 const root = join(import.meta.dirname, '..', '..')
 /** More than the whole may take on the slowest machine it is meant for; CI's own limit is longer. */
 const runTimeoutMs = 60 * 60_000
+/** The longest suite of faults kills a controller at every step of five stories. */
+const faultFileTimeoutMs = 45 * 60_000
 
 async function main(args: readonly string[]): Promise<number> {
   const wanted = suiteNames.filter((name) => args.length === 0 || args.includes(name))
@@ -26,12 +28,19 @@ async function main(args: readonly string[]): Promise<number> {
     return 2
   }
   const needsEngine = wanted.some((name) => name === 'engine' || name === 'e2e' || name === 'faults')
-  return testRun(needsEngine, wanted.map((name) => ({ title: suiteTitles[name], run: (signal) => runSuite(name, signal) })))
+  return testRun({ needsEngine, runTimeoutMs, stages: wanted.map((name) => ({ title: suiteTitles[name], run: (signal) => runSuite(name, signal) })) })
 }
 
 /** One after the other, as they may all want the machine for themselves. */
 export function runFaults(files: readonly string[]): Promise<number> {
-  return testRun(true, [{ title: 'Faults', run: (signal) => runFiles(files, 1, signal) }])
+  const stage: Stage = { title: 'Faults', run: (signal) => runFiles(files, 1, signal, faultFileTimeoutMs) }
+  return testRun({ needsEngine: true, runTimeoutMs: files.length * faultFileTimeoutMs, stages: [stage] })
+}
+
+interface TestRun {
+  readonly needsEngine: boolean
+  readonly runTimeoutMs: number
+  readonly stages: readonly Stage[]
 }
 
 interface Stage {
@@ -39,12 +48,12 @@ interface Stage {
   readonly run: (signal: AbortSignal) => Promise<Counts>
 }
 
-async function testRun(needsEngine: boolean, stages: readonly Stage[]): Promise<number> {
+async function testRun({ needsEngine, runTimeoutMs: limitMs, stages }: TestRun): Promise<number> {
   const run = newTestRun()
   const folder = await prepareEnvironment(run)
   try {
     const engine = needsEngine ? await timed('Set-up', () => setUp(say)) : null
-    const signal = AbortSignal.timeout(runTimeoutMs)
+    const signal = AbortSignal.timeout(limitMs)
     let counts = noCounts
     for (const stage of stages) counts = sum(counts, await timed(stage.title, () => stage.run(signal)))
     counts = sum(counts, await leakCheck(engine, run))

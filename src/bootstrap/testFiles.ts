@@ -18,10 +18,10 @@ export function sum(one: Counts, other: Counts): Counts {
 }
 
 /** A file that hangs is a failure, not a night's wait. */
-const fileTimeoutMs = 10 * 60_000
+const usualFileTimeoutMs = 10 * 60_000
 
 /** Each file is a process. Its standard output is part of the report. */
-export async function runFiles(files: readonly string[], concurrency: number, signal: AbortSignal): Promise<Counts> {
+export async function runFiles(files: readonly string[], concurrency: number, signal: AbortSignal, fileTimeoutMs = usualFileTimeoutMs): Promise<Counts> {
   if (files.length === 0) return noCounts
   let counts: Counts | null = null
   const events = run({ files: [...files], concurrency, timeout: fileTimeoutMs, signal })

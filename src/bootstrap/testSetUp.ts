@@ -13,7 +13,7 @@ export async function setUp(say: (line: string) => void): Promise<Engine> {
   const signal = AbortSignal.timeout(setUpTimeoutMs)
   const report = ({ detail }: { readonly detail: string }): void => say(detail)
   const engine = await ensureEngine({ report, signal })
-  await ensureImages({ docker: engine.docker, names: ['postgres', 'haproxy', 'objectstore', 'disks'], report, signal })
+  await ensureImages({ docker: engine.docker, names: ['postgres', 'haproxy', 'objectstore', 'etcd', 'disks'], report, signal })
   const left = await leftovers(engine, null)
   if (left.length > 0) say(`sweeping ${left.length} things that earlier runs left`)
   await sweep(engine, left, AbortSignal.timeout(sweepTimeoutMs))

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { createClient, type HoldfastClient } from '../client/client.ts'
 import type { Database } from '../client/schema.ts'
 import { loadConfig, type Config } from '../config.ts'
-import { demoSteps, type DemoContext, type LoginOf } from './demoSteps.ts'
+import type { DemoContext, LoginOf } from './demoContext.ts'
+import { demoSteps } from './demoSteps.ts'
 import type { DemoOptions } from './localCommand.ts'
 import { runSteps, tell, type Step, type StepsOutcome } from './steps.ts'
 import { adminToken, apiUrl, caFile, exitCodeFor, upContext, upSteps, type UpContext } from './up.ts'
@@ -29,7 +30,7 @@ export async function run({ json, onlySetup, hosts }: DemoOptions): Promise<numb
     // the web pages come with a later version
     consoleUrl: null,
     credentialsFile: context === null ? null : await writeCredentials(config, context),
-    caFile: caFile(config), databases: context === null ? [] : [...context.databases.values()].map(shown), gaps: [],
+    caFile: caFile(config), databases: context === null ? [] : [...context.databases.values()].map(shown), gaps: context?.gaps ?? [],
   }
   await context?.client.close()
   if (json) process.stdout.write(`${JSON.stringify(answer)}\n`)
@@ -40,7 +41,7 @@ export async function run({ json, onlySetup, hosts }: DemoOptions): Promise<numb
 async function demoContext(config: Config): Promise<DemoContext> {
   const ca = await readFile(caFile(config), 'utf8')
   const client: HoldfastClient = createClient({ baseUrl: apiUrl(config), token: await adminToken(config), ca })
-  return { client, ca, databases: new Map(), logins: new Map(), projectId: null, checksum: null }
+  return { config, client, ca, databases: new Map(), logins: new Map(), gaps: [], teamId: null, projectId: null, checksum: null }
 }
 
 function stepsOf(setUp: StepsOutcome, story: StepsOutcome | null): StepsOutcome['results'] {

@@ -1,33 +1,14 @@
 /** The story that the demo tells, one step a chapter, over the public API and plain PostgreSQL connections. */
-import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import type { HoldfastClient } from '../client/client.ts'
 import { answerOf } from '../client/problem.ts'
 import type { Backup, Database } from '../client/schema.ts'
+import { database, until, withClient, type DemoContext, type Say } from './demoContext.ts'
+import { haSteps } from './demoHa.ts'
 import type { Step } from './steps.ts'
-
-export interface LoginOf {
-  readonly user: string
-  readonly password: string
-  readonly database: string
-}
-
-export interface DemoContext {
-  readonly client: HoldfastClient
-  readonly ca: string
-  /** By id, in the order they were made. */
-  readonly databases: Map<string, Database>
-  readonly logins: Map<string, LoginOf>
-  projectId: string | null
-  checksum: string | null
-}
-
-type Say = (line: string) => void
 
 const names = { team: 'demo', project: 'demo', database: 'shop', restored: 'shop-restored' } as const
 const rows = 10_000
-const stepTimeoutMs = 180_000
-const lookMs = 250
 
 export const demoSteps: readonly Step<DemoContext>[] = [
   { id: 'create', title: 'Create a starter database', run: create },
@@ -35,11 +16,13 @@ export const demoSteps: readonly Step<DemoContext>[] = [
   { id: 'backup', title: 'Take a snapshot', run: backUp },
   { id: 'restore', title: 'Restore it as a new database', run: restore },
   { id: 'compare', title: 'Compare the two', run: compare },
+  ...haSteps,
 ]
 
 async function create(context: DemoContext, say: Say): Promise<string> {
   const { client } = context
-  const projectId = await ensureProject(client)
+  const { teamId, projectId } = await ensureProject(client)
+  context.teamId = teamId
   context.projectId = projectId
   await replaceOld(client, projectId, say)
   const started = performance.now()
@@ -52,13 +35,14 @@ async function create(context: DemoContext, say: Say): Promise<string> {
   return `first query through the endpoint after ${(ms / 1000).toFixed(1)} s`
 }
 
-async function ensureProject(client: HoldfastClient): Promise<string> {
+async function ensureProject(client: HoldfastClient): Promise<{ readonly teamId: string; readonly projectId: string }> {
   const { items: teams } = await answerOf(client.GET('/v1/teams'))
   const team = teams.find((one) => one.name === names.team) ?? await answerOf(client.POST('/v1/teams', { body: { name: names.team } }))
   const path = { id: team.id }
   const { items: projects } = await answerOf(client.GET('/v1/teams/{id}/projects', { params: { path } }))
   const project = projects.find((one) => one.name === names.project)
-  return (project ?? await answerOf(client.POST('/v1/teams/{id}/projects', { params: { path }, body: { name: names.project } }))).id
+  const made = project ?? await answerOf(client.POST('/v1/teams/{id}/projects', { params: { path }, body: { name: names.project } }))
+  return { teamId: team.id, projectId: made.id }
 }
 
 /** What an earlier run made goes, with its backups: it is a demo's. */
@@ -161,36 +145,4 @@ async function compare(context: DemoContext): Promise<string> {
 async function checksum(connection: pg.Client): Promise<string> {
   const { rows: found } = await connection.query<{ sum: string }>(`select count(*) || ':' || md5(string_agg(id || item, ',' order by id)) as sum from orders`)
   return found[0]?.sum ?? 'nothing'
-}
-
-async function withClient<T>(context: DemoContext, id: string, port: 'rw' | 'ro' | 'pooled', use: (connection: pg.Client) => Promise<T>): Promise<T> {
-  const endpoint = context.databases.get(id)?.endpoint
-  const login = context.logins.get(id)
-  if (endpoint === null || endpoint === undefined || login === undefined) throw new Error('the database has no endpoint yet')
-  const connection = new pg.Client({
-    host: endpoint.host, port: endpoint.ports[port], ...login, ssl: { ca: context.ca }, connectionTimeoutMillis: 5_000, query_timeout: 60_000,
-  })
-  // a connection that breaks while nobody waits for an answer is told by the next query
-  connection.on('error', () => undefined)
-  try {
-    await connection.connect()
-    return await use(connection)
-  } finally {
-    await connection.end().catch(() => undefined)
-  }
-}
-
-async function database(client: HoldfastClient, id: string): Promise<Database> {
-  return answerOf(client.GET('/v1/databases/{id}', { params: { path: { id } } }))
-}
-
-/** Asks until the answer is not null. Errors: what `ask` throws, and the limit of a step. */
-async function until<T>(what: string, ask: () => Promise<T | null>, everyMs = lookMs): Promise<T> {
-  const deadline = performance.now() + stepTimeoutMs
-  for (;;) {
-    const answer = await ask()
-    if (answer !== null) return answer
-    if (performance.now() > deadline) throw new Error(`gave up after ${stepTimeoutMs / 1000} s of waiting for ${what}`)
-    await sleep(everyMs)
-  }
 }

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { initialisedFile } from '../bootstrap/controlConnection.ts'
 import { findEngines } from '../bootstrap/prepare.ts'
+import { formationFile } from '../bootstrap/prepareEtcd.ts'
 import { stopController } from '../bootstrap/service.ts'
 import { takeDown } from '../bootstrap/takeDown.ts'
 import { loadConfig, type Config } from '../config.ts'
@@ -24,8 +25,8 @@ async function removeAll({ config, keepData }: DownContext, say: (line: string) 
   const signal = AbortSignal.timeout(timeoutMs)
   const engines = await findEngines(config, signal)
   const removed = await Promise.all(engines.map((engine) => takeDown({ engine, installation: config.installation, keepData, say, signal })))
-  // without its volume the embedded control database begins anew, and has to be allowed to
-  if (!keepData) await rm(initialisedFile(config), { force: true })
+  // without their volumes the embedded control database and etcd begin anew, and have to be allowed to
+  if (!keepData) await Promise.all([initialisedFile(config), formationFile(config)].map((file) => rm(file, { force: true })))
   const total = (what: 'containers' | 'networks' | 'volumes'): number => removed.reduce((sum, one) => sum + one[what], 0)
   return `${total('containers')} containers, ${total('networks')} networks, ${total('volumes')} volumes`
 }

@@ -4,7 +4,10 @@ import { z } from 'zod'
 import { ApiProblem } from '../client/problem.ts'
 import type { Surroundings } from './apiCommand.ts'
 import { backupCommands, credentialCommands, restoreCommand, takeoverCommand } from './commands/backups.ts'
+import { clusterCommands, haCommand } from './commands/clusters.ts'
 import { databaseCommands } from './commands/databases.ts'
+import { explainCommand, failoversCommand } from './commands/explain.ts'
+import { operationCommands } from './commands/operations.ts'
 import { projectCommands, teamCommands, tokenCommands } from './commands/tenants.ts'
 import { caCommand, eventsCommand, reconcileCommand } from './commands/watching.ts'
 import { localCommands } from './localCommand.ts'
@@ -39,8 +42,9 @@ function buildProgram(surroundings: Surroundings, finish: (code: number) => void
     .option('--installation <name>', 'which installation of this machine')
   const commands = [
     ...localCommands(finish),
-    teamCommands(surroundings), projectCommands(surroundings), databaseCommands(surroundings),
+    teamCommands(surroundings), haCommand(surroundings), projectCommands(surroundings), databaseCommands(surroundings),
     backupCommands(surroundings), restoreCommand(surroundings), takeoverCommand(surroundings), credentialCommands(surroundings),
+    ...clusterCommands(surroundings), operationCommands(surroundings), failoversCommand(surroundings), explainCommand(surroundings),
     eventsCommand(surroundings), reconcileCommand(surroundings), caCommand(surroundings), tokenCommands(surroundings),
   ]
   for (const command of commands) program.addCommand(command)

@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { controllerRuns, logFile, startController } from '../bootstrap/service.ts'
 import {
-  beginPreparation, prepareControlDatabase, prepareEngines, prepareImages, prepareObjectStore, type Preparation, type Say,
+  beginPreparation, prepareControlDatabase, prepareEngines, prepareImages, prepareStores, type Preparation, type Say,
 } from '../bootstrap/prepare.ts'
 import { createClient } from '../client/client.ts'
 import { loadConfig, type Config } from '../config.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { runSteps, tell, type Step } from './steps.ts'
 
-/** A bare machine builds four images from Debian's mirror. */
+/** A bare machine builds five images from Debian's mirror. */
 const prepareTimeoutMs = 30 * 60_000
 const readyTimeoutMs = 60_000
 const readyLookMs = 100
@@ -37,7 +37,7 @@ export const upSteps: readonly Step<UpContext>[] = [
   { id: 'engine', title: 'Docker engine', run: prepared(prepareEngines) },
   { id: 'images', title: 'Images', run: prepared(prepareImages) },
   { id: 'controlDatabase', title: 'Control database', run: prepared(prepareControlDatabase) },
-  { id: 'objectStore', title: 'Object store', run: prepared(prepareObjectStore) },
+  { id: 'objectStore', title: 'Object store and etcd', run: prepared(prepareStores) },
   { id: 'controller', title: 'Controller', run: startAndAwait },
 ]
 

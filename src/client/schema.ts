@@ -465,6 +465,69 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/teams/{id}/ha": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Turn high availability (beta) on or off for a team; for admins */
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description Turned off, clusters that exist stay as they are */
+                        enabled: boolean;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Team"];
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/teams/{id}/projects": {
         parameters: {
             query?: never;
@@ -703,6 +766,16 @@ export interface paths {
                         databaseName?: string;
                         /** @enum {string} */
                         tier: "starter" | "standard" | "pro";
+                        /**
+                         * @description standalone: one server. ha: three members that fail over by themselves; the team has to have it turned on
+                         * @enum {string}
+                         */
+                        topology?: "standalone" | "ha";
+                        /**
+                         * @description Of topology ha. strict: a commit waits for every healthy replica. quorum: for any one of them
+                         * @enum {string}
+                         */
+                        durability?: "strict" | "quorum";
                         /** @description By default the tier's */
                         storageBytes?: number;
                         /** @description IPv4 or IPv6 ranges that may connect from outside, as CIDR */
@@ -865,8 +938,13 @@ export interface paths {
                     "application/json": {
                         /** @description 2 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with - */
                         name?: string;
-                        /** @enum {string} */
+                        /**
+                         * @description Of a highly available database it changes member by member: see the operation changeTier
+                         * @enum {string}
+                         */
                         tier?: "starter" | "standard" | "pro";
+                        /** @enum {string} */
+                        durability?: "strict" | "quorum";
                         storageBytes?: number;
                         /** @description IPv4 or IPv6 ranges that may connect from outside, as CIDR */
                         allowList?: (string)[];
@@ -1240,6 +1318,11 @@ export interface paths {
                          * @description A moment to go back to. Without it and backupId: the newest backup
                          */
                         at?: string;
+                        /**
+                         * @description Only standalone for now
+                         * @enum {string}
+                         */
+                        topology?: "standalone" | "ha";
                     };
                 };
             };
@@ -1330,7 +1413,7 @@ export interface paths {
             };
         };
         put?: never;
-        /** Take over another database's endpoint */
+        /** Take over an endpoint; move the leader, restart, or make a replica anew */
         post: {
             parameters: {
                 query?: never;
@@ -1350,6 +1433,19 @@ export interface paths {
                          * @description The database whose endpoint this one takes; it gets the other in exchange
                          */
                         fromDatabaseId: string;
+                    } | {
+                        /** @enum {string} */
+                        kind: "switchover";
+                        /** @description Name or id of the replica that is to lead; by default the best one */
+                        candidate?: string;
+                    } | {
+                        /** @enum {string} */
+                        kind: "restart";
+                    } | {
+                        /** @enum {string} */
+                        kind: "reinitialise";
+                        /** @description Name or id of the replica whose data are thrown away and copied anew */
+                        member: string;
                     };
                 };
             };
@@ -1383,6 +1479,66 @@ export interface paths {
                 };
             };
         };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/databases/{id}/failovers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the failover guard concluded about a database's cluster, newest first */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: components["schemas"]["Failover"][];
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1546,6 +1702,65 @@ export interface paths {
                         "application/json": {
                             items: components["schemas"]["Event"][];
                         };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events/{seq}/explanation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an event was about: what was seen, concluded and done, and what came of it */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description By default the token's own team */
+                    teamId?: string;
+                };
+                header?: never;
+                path: {
+                    seq: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Explanation"];
                     };
                 };
                 /** @description Default Response */
@@ -1813,7 +2028,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -1823,13 +2038,15 @@ export interface components {
             failure: {
                 code: string;
                 message: string;
+                /** @description What to do about it */
+                next?: string;
             } | null;
         };
         Operation: {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -1839,6 +2056,8 @@ export interface components {
             failure: {
                 code: string;
                 message: string;
+                /** @description What to do about it */
+                next?: string;
             } | null;
             /** Format: uuid */
             databaseId: string;
@@ -1877,6 +2096,8 @@ export interface components {
             failure: {
                 code: string;
                 message: string;
+                /** @description What to do about it */
+                next?: string;
             } | null;
         };
         Event: {
@@ -1911,6 +2132,8 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
+            /** @description Whether it may ask for highly available databases (beta) */
+            haEnabled: boolean;
             /** Format: date-time */
             createdAt: string;
         };
@@ -1946,6 +2169,8 @@ export interface components {
         Tier: {
             /** @enum {string} */
             name: "starter" | "standard" | "pro";
+            /** @description What may be asked for on it */
+            topologies: ("standalone" | "ha")[];
             memoryBytes: number;
             cpus: number;
             maxConnections: number;
@@ -1989,7 +2214,7 @@ export interface components {
         };
         Condition: {
             /** @enum {string} */
-            type: "Ready" | "PrimaryAvailable" | "EndpointAvailable" | "BackupsHealthy" | "WalArchived" | "StorageAvailable" | "CertificatesValid" | "Progressing" | "Paused" | "DataMissing";
+            type: "Ready" | "PrimaryAvailable" | "ReplicationHealthy" | "EndpointAvailable" | "BackupsHealthy" | "WalArchived" | "StorageAvailable" | "CertificatesValid" | "Progressing" | "Paused" | "DataMissing";
             /** @enum {string} */
             status: "true" | "false" | "unknown";
             /** @description One CamelCase word that programs may compare */
@@ -2011,6 +2236,8 @@ export interface components {
             lagBytes: number | null;
             /** @description sync, quorum, potential or async */
             syncState: string | null;
+            /** @description Of a cluster's member, in Patroni's words: running, starting, creating replica, … */
+            patroniState: string | null;
         };
         Instance: {
             /** Format: uuid */
@@ -2042,6 +2269,11 @@ export interface components {
             tierFacts: components["schemas"]["Tier"];
             /** @enum {string} */
             topology: "standalone" | "ha";
+            /**
+             * @description Of topology ha
+             * @enum {string}
+             */
+            durability: "strict" | "quorum";
             storageBytes: number;
             allowList: string[];
             paused: boolean;
@@ -2064,12 +2296,24 @@ export interface components {
                 conditions: components["schemas"]["Condition"][];
                 /** @description The unfinished one, else the last one */
                 operation: components["schemas"]["OperationSummary"] | null;
+                /** @description When its leader was last lost and another member took over */
+                lastFailover: {
+                    /** Format: date-time */
+                    at: string;
+                    /** @description How long no write was acknowledged, as the controller measured it */
+                    writeGapMs: number | null;
+                    reason: string;
+                    /** @description The event that tells of it: GET /v1/events/{seq}/explanation */
+                    eventSeq: number | null;
+                } | null;
                 /** @description When the controller last looked at it */
                 lastPassAt: string | null;
                 /** @description Why its last pass failed; null when it did not */
                 lastError: {
                     code: string;
                     message: string;
+                    /** @description What to do about it */
+                    next?: string;
                 } | null;
             };
             instances: components["schemas"]["Instance"][];
@@ -2081,7 +2325,23 @@ export interface components {
                     pooled: number;
                 };
             } | null;
+            /** @description Each does, under the endpoint's name; a highly available database has two */
+            proxies: {
+                /** @description The host that it runs on */
+                host: string;
+                ports: {
+                    rw: number;
+                    ro: number;
+                    pooled: number;
+                };
+            }[];
             urls: {
+                rw: string;
+                ro: string;
+                pooled: string;
+            } | null;
+            /** @description Of topology ha: with every proxy, for clients that try several hosts in turn, as libpq does */
+            libpqUrls: {
                 rw: string;
                 ro: string;
                 pooled: string;
@@ -2127,6 +2387,11 @@ export interface components {
             tierFacts: components["schemas"]["Tier"];
             /** @enum {string} */
             topology: "standalone" | "ha";
+            /**
+             * @description Of topology ha
+             * @enum {string}
+             */
+            durability: "strict" | "quorum";
             storageBytes: number;
             allowList: string[];
             paused: boolean;
@@ -2149,12 +2414,24 @@ export interface components {
                 conditions: components["schemas"]["Condition"][];
                 /** @description The unfinished one, else the last one */
                 operation: components["schemas"]["OperationSummary"] | null;
+                /** @description When its leader was last lost and another member took over */
+                lastFailover: {
+                    /** Format: date-time */
+                    at: string;
+                    /** @description How long no write was acknowledged, as the controller measured it */
+                    writeGapMs: number | null;
+                    reason: string;
+                    /** @description The event that tells of it: GET /v1/events/{seq}/explanation */
+                    eventSeq: number | null;
+                } | null;
                 /** @description When the controller last looked at it */
                 lastPassAt: string | null;
                 /** @description Why its last pass failed; null when it did not */
                 lastError: {
                     code: string;
                     message: string;
+                    /** @description What to do about it */
+                    next?: string;
                 } | null;
             };
             instances: components["schemas"]["Instance"][];
@@ -2166,7 +2443,23 @@ export interface components {
                     pooled: number;
                 };
             } | null;
+            /** @description Each does, under the endpoint's name; a highly available database has two */
+            proxies: {
+                /** @description The host that it runs on */
+                host: string;
+                ports: {
+                    rw: number;
+                    ro: number;
+                    pooled: number;
+                };
+            }[];
             urls: {
+                rw: string;
+                ro: string;
+                pooled: string;
+            } | null;
+            /** @description Of topology ha: with every proxy, for clients that try several hosts in turn, as libpq does */
+            libpqUrls: {
                 rw: string;
                 ro: string;
                 pooled: string;
@@ -2212,7 +2505,7 @@ export interface components {
         };
         Problem: {
             error: {
-                /** @description Stable; one of InvalidRequest, Unauthenticated, Forbidden, NotFound, NameTaken, Conflict, OperationInProgress, ConfirmationRequired, PayloadTooLarge, RateLimited, TierChangeNotSupported, StorageCannotShrink, BackupNotUsable, RestorePointOutOfRange, DatabaseDeleting, DatabasePaused, DatabaseNotReady, NoCapacity, PortsExhausted, NetworksExhausted, ConfigInvalid, EngineMissing, EngineUnreachable, ImageBuildFailed, ControlDatabaseUnavailable, SchemaTooNew, MigrationChanged, ObjectStoreUnavailable, MasterKeyUnknown, MasterKeyFileUnsafe, SealBroken, CertificateInvalid, StartFailed, LeaseLost, DataMissing, ResourceConflict, JobFailed, ReadBackFailed, MemberUnreachable, TimedOut, Internal */
+                /** @description Stable; one of InvalidRequest, Unauthenticated, Forbidden, NotFound, NameTaken, Conflict, OperationInProgress, ConfirmationRequired, PayloadTooLarge, RateLimited, TierChangeNotSupported, TierNotHa, HaNotEnabled, NotHighlyAvailable, TopologyNotSupported, MemberIsLeader, StorageCannotShrink, BackupNotUsable, RestorePointOutOfRange, DatabaseDeleting, DatabasePaused, DatabaseNotReady, NoCapacity, PortsExhausted, NetworksExhausted, ConfigInvalid, EngineMissing, EngineUnreachable, ImageBuildFailed, ControlDatabaseUnavailable, SchemaTooNew, MigrationChanged, ObjectStoreUnavailable, EtcdUnavailable, MasterKeyUnknown, MasterKeyFileUnsafe, SealBroken, CertificateInvalid, StartFailed, LeaseLost, DataMissing, ResourceConflict, JobFailed, ReadBackFailed, MemberUnreachable, TimedOut, Internal */
                 code: string;
                 /** @description What happened, one sentence */
                 message: string;
@@ -2232,6 +2525,65 @@ export interface components {
                 ok: boolean;
                 message: string;
             }[];
+        };
+        Failover: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            databaseId: string;
+            /** Format: uuid */
+            instanceId: string;
+            /**
+             * Format: date-time
+             * @description When the verdict fell
+             */
+            at: string;
+            verdict: string;
+            /** @description What was seen, what was concluded from it, what was done, and what came of that, in order */
+            story: {
+                /** Format: date-time */
+                at: string;
+                /** @enum {string} */
+                part: "seen" | "concluded" | "done" | "result";
+                text: string;
+            }[];
+            /** @description Everything that the verdict was drawn from */
+            evidence: unknown;
+            /** @description null while it goes on */
+            outcome: {
+                /** Format: date-time */
+                at: string;
+                reason: string;
+                leaderChanged: boolean;
+                /** @description The member that led afterwards */
+                leaderId: string | null;
+                /** @description How long no write was acknowledged; null where it was not measured */
+                writeGapMs: number | null;
+                facts: {
+                    [key: string]: unknown;
+                };
+            } | null;
+            /** @description Who watched */
+            controller: string;
+            eventSeq: number | null;
+            outcomeEventSeq: number | null;
+        };
+        Explanation: {
+            event: components["schemas"]["Event"];
+            /** @description What was seen, what was concluded from it, what was done, and what came of that, in order */
+            story: {
+                /** Format: date-time */
+                at: string;
+                /** @enum {string} */
+                part: "seen" | "concluded" | "done" | "result";
+                text: string;
+            }[];
+            /** @description How long no write was acknowledged; null where it was not measured */
+            writeGapMs: number | null;
+            /** @description The incident that the event is part of */
+            failover: components["schemas"]["Failover"] | null;
+            /** @description The operation that the event is part of */
+            operation: components["schemas"]["Operation"] | null;
         };
     };
     responses: never;
@@ -2262,5 +2614,7 @@ export type RotatedCredential = components['schemas']['RotatedCredential'];
 export type Reconciled = components['schemas']['Reconciled'];
 export type Problem = components['schemas']['Problem'];
 export type Readiness = components['schemas']['Readiness'];
+export type Failover = components['schemas']['Failover'];
+export type Explanation = components['schemas']['Explanation'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;

@@ -26,6 +26,8 @@ export interface PostgresAddress {
   readonly connectTimeoutMs: number
   /** Bounds each statement on the server's side, and a little later on ours. */
   readonly statementTimeoutMs?: number
+  /** Called once when the connection is over, whoever ended it. */
+  readonly onEnd?: () => void
 }
 
 export interface PostgresConnection {
@@ -95,7 +97,10 @@ class Connection implements PostgresConnection {
     this.#address = address
     // Without a listener an idle connection that breaks would end the process.
     client.on('error', () => { this.#broken = true })
-    client.on('end', () => { this.#broken = true })
+    client.once('end', () => {
+      this.#broken = true
+      address.onEnd?.()
+    })
   }
 
   get usable(): boolean {

@@ -46,6 +46,21 @@ export const masterKeys = secretSchema
   })
   .meta({ allowed: 'id:base64 of 32 bytes[,id:base64…], the active one first' })
 
+export const etcdEndpoints = z
+  .string()
+  .transform((text, context) => {
+    const urls = text.split(',').map((one) => URL.parse(one.trim()))
+    const endpoints = urls.flatMap((url) => {
+      const isRight = url !== null && url.protocol === 'https:' && url.hostname !== '' && url.pathname === '/' && url.username === '' && url.search === ''
+      // brackets belong to the URL, not to the address
+      return isRight ? [{ host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(url.port === '' ? 443 : url.port) }] : []
+    })
+    if (endpoints.length === urls.length) return endpoints
+    context.addIssue({ code: 'custom', message: 'is not a list of https URLs' })
+    return z.NEVER
+  })
+  .meta({ allowed: 'https://HOST:PORT[,https://HOST:PORT…]' })
+
 export function isUrl(candidate: string, protocols: readonly string[]): boolean {
   const url = URL.parse(candidate)
   return url !== null && url.hostname !== '' && protocols.includes(url.protocol)

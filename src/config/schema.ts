@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { secretSchema, type Secret } from '../domain/secret.ts'
-import { cron, databaseUrl, file, ipAddress, isUrl, masterKeys, port, portRange, slug, text } from './kinds.ts'
+import { cron, databaseUrl, etcdEndpoints, file, ipAddress, isUrl, masterKeys, port, portRange, slug, text } from './kinds.ts'
 
 const dayMs = 86_400_000
 const secondMs = 1_000
@@ -21,6 +21,24 @@ const s3 = z.strictObject({
   caFile: file.optional().describe('The authority that signed the store’s certificate, if it is not a public one.'),
   forcePathStyle: z.boolean().default(true).describe('Whether the bucket stands in the path of a URL, not in its host name.'),
 })
+
+const etcd = z
+  .strictObject({
+    endpoints: etcdEndpoints.describe('Where etcd’s members answer, in place of the embedded ones.'),
+    caFile: file.optional().describe('The authority that signed their certificates, if it is not a public one.'),
+    certFile: file
+      .optional()
+      .describe('The client certificate to show them. Where etcd runs with `client-cert-auth` it must carry no common name, or its gateway refuses it.'),
+    keyFile: file.optional().describe('The key of that certificate.'),
+    user: text(/^[A-Za-z0-9._-]{1,64}$/, 'letters, digits, dots, dashes and underscores, at most 64')
+      .default('root')
+      .describe('A user with the role `root`: each cluster gets a user and a role of its own.'),
+    passwordFile: file.describe('Holds that user’s password. Authentication has to be on.'),
+  })
+  .refine(({ certFile, keyFile }) => (certFile === undefined) === (keyFile === undefined), {
+    path: ['keyFile'],
+    error: 'goes together with certFile',
+  })
 
 const unixEngine = /^unix:\/\/(\/.+)$/
 const tcpEngine = /^tcp:\/\/\[?([A-Za-z0-9.:-]+?)\]?:(\d{1,5})$/
@@ -101,6 +119,10 @@ const controller = z
     error: 'is not less than passTimeoutMs',
   })
 
+const failover = z.strictObject({
+  guard: z.boolean().default(true).describe('Whether this controller shortens failovers of clusters; without it Patroni alone decides, within about twenty seconds.'),
+})
+
 const certificates = z
   .strictObject({
     lifetimeDays: z.int().min(1).max(397).default(90).describe('Days a certificate lives; it is renewed after two thirds.'),
@@ -133,6 +155,7 @@ export const settingsSchema = z
     databaseUrl: databaseUrl.optional().describe('The control database. Without it one is started as a container.'),
     masterKeys: masterKeys.optional().describe('Keys that seal what the control database keeps. Without them a file in the state directory is used, and made once.'),
     s3: s3.optional(),
+    etcd: etcd.optional(),
     hosts: z
       .array(host)
       .min(1)
@@ -148,6 +171,7 @@ export const settingsSchema = z
       .default('loop')
       .describe('`loop`: each data volume is a file system of the tier’s size. `none`: the limit is shown and not enforced.'),
     controller: controller.prefault({}),
+    failover: failover.prefault({}),
     certificates: certificates.prefault({}),
     backups: backups.prefault({}),
     logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info').describe('The least severe messages that are logged.'),
@@ -181,4 +205,5 @@ type DeepReadonly<T> = T extends Secret | string | number | boolean | undefined
 export type Settings = DeepReadonly<z.output<typeof settingsSchema>>
 export type HostSettings = NonNullable<Settings['hosts']>[number]
 export type EngineSettings = HostSettings['engine']
+export type EtcdSettings = NonNullable<Settings['etcd']>
 export type S3Settings = NonNullable<Settings['s3']>

@@ -1,29 +1,59 @@
 /** What the API shows of each member, from what a pass saw. */
-import type { Instance } from '../domain/desired.ts'
-import type { MemberRole } from '../domain/liveStatus.ts'
-import type { PostgresSeen } from '../domain/observed.ts'
+import { leaderOf, senderTo, type Leader } from '../domain/cluster.ts'
+import type { Instance, Member } from '../domain/desired.ts'
+import { syncStates, type MemberRole, type SyncState } from '../domain/liveStatus.ts'
+import { lagBytes } from '../domain/lsn.ts'
+import type { PatroniSeen, PostgresSeen } from '../domain/observed.ts'
 import type { PlanInput } from '../domain/part.ts'
 import { containerNamed, engineOf } from '../domain/reading.ts'
 import type { MemberStatus } from '../store/views.ts'
 
-export function memberStatuses({ desired, observed, names }: PlanInput): ReadonlyMap<string, MemberStatus> {
-  return new Map(desired.instances.flatMap((instance) => instance.members.map((member): [string, MemberStatus] => {
-    const engine = engineOf(observed, member.hostId)
-    const container = engine.known ? containerNamed(engine.value, names.member(member.id)) : undefined
-    const seen = observed.postgres.get(member.id)
-    const postgres = seen?.known === true ? seen.value : null
-    return [member.id, {
-      role: postgres === null ? null : roleOf(instance, postgres),
-      containerId: container?.id ?? null,
-      timeline: postgres?.timeline ?? null,
-      lagBytes: postgres === null || postgres.inRecovery ? null : 0,
-      syncState: null,
-    }]
-  })))
+export function memberStatuses(input: PlanInput): ReadonlyMap<string, MemberStatus> {
+  return new Map(input.desired.instances.flatMap((instance) => {
+    const leader = instance.kind === 'cluster' ? leaderOf(input.observed, instance) : null
+    return instance.members.map((member): [string, MemberStatus] => [member.id, statusOf(input, instance, leader, member)])
+  }))
 }
 
-/** Patroni's words for members of a cluster, PostgreSQL's for a server of its own. */
-function roleOf({ kind }: Instance, { inRecovery }: PostgresSeen): MemberRole {
-  if (kind === 'cluster') return inRecovery ? 'replica' : 'leader'
-  return inRecovery ? 'standby' : 'primary'
+function statusOf({ observed, names }: PlanInput, instance: Instance, leader: Leader | null, member: Member): MemberStatus {
+  const engine = engineOf(observed, member.hostId)
+  const container = engine.known ? containerNamed(engine.value, names.member(member.id)) : undefined
+  const postgres = known(observed.postgres.get(member.id))
+  const patroni = known(observed.patroni.get(member.id))
+  const role = instance.kind === 'cluster' ? clusterRole(leader, member, postgres, patroni) : serverRole(postgres)
+  return {
+    role,
+    containerId: container?.id ?? null,
+    timeline: postgres?.timeline ?? patroni?.timeline ?? null,
+    lagBytes: role === 'leader' || role === 'primary' ? 0 : lagOf(leader, member),
+    syncState: leader === null ? null : syncStateOf(leader, member),
+    patroniState: patroni?.state ?? null,
+  }
+}
+
+function known<T>(seen: { readonly known: true; readonly value: T } | { readonly known: false } | undefined): T | null {
+  return seen?.known === true ? seen.value : null
+}
+
+function serverRole(postgres: PostgresSeen | null): MemberRole | null {
+  if (postgres === null) return null
+  return postgres.inRecovery ? 'standby' : 'primary'
+}
+
+/** In Patroni's words. Who takes writes without holding the leader's key is neither: it is about to become a replica. */
+function clusterRole(leader: Leader | null, { id }: Member, postgres: PostgresSeen | null, patroni: PatroniSeen | null): MemberRole | null {
+  if (leader?.member.id === id) return 'leader'
+  if (postgres !== null) return postgres.inRecovery ? 'replica' : null
+  return patroni?.role === 'replica' ? 'replica' : null
+}
+
+/** By what the leader knows of it: what it has yet to replay. */
+function lagOf(leader: Leader | null, { id }: Member): number | null {
+  const replayed = leader === null ? null : senderTo(leader, id)?.replayLsn ?? null
+  return leader === null || replayed === null ? null : lagBytes(leader.postgres.lsn, replayed)
+}
+
+function syncStateOf(leader: Leader, { id }: Member): SyncState | null {
+  const state = senderTo(leader, id)?.syncState
+  return syncStates.find((one) => one === state) ?? null
 }

@@ -19,7 +19,7 @@ import type { MemberStatus } from '../store/views.ts'
 
 /** What a pass needs of the control database. */
 export interface PassStore {
-  readonly desired: Store['desired']
+  readonly desired: Pick<Store['desired'], 'load'>
   readonly records: Store['records']
   readonly operations: Pick<Store['operations'], 'enter' | 'progress' | 'finish'>
 }

@@ -41,6 +41,20 @@ export type Action =
   | { readonly kind: 'startJob'; readonly order: JobOrder }
   /** `memberId`: of a data volume, whose disk goes as well, also when the engine's volume is gone already. */
   | { readonly kind: 'removeVolume'; readonly hostId: string; readonly name: string; readonly memberId: string | null }
+  /** User, role and prefix of a cluster in etcd. */
+  | { readonly kind: 'prepareScope'; readonly instanceId: string }
+  /** Deletes everything of the cluster's prefix, and its user and role. Only when none of its members is there any more. */
+  | { readonly kind: 'removeScope'; readonly instanceId: string }
+  /** Merges `patch` into the cluster's dynamic configuration, through Patroni. */
+  | { readonly kind: 'configureCluster'; readonly instanceId: string; readonly patch: Readonly<Record<string, unknown>> }
+  /** A planned move of a healthy leader. `candidateId`: a member id; null: the best synchronous replica. */
+  | { readonly kind: 'switchover'; readonly instanceId: string; readonly leaderId: string; readonly candidateId: string | null }
+  /** Restarts PostgreSQL in its place, under its Patroni, for settings that wait for that. */
+  | { readonly kind: 'restartPostgres'; readonly instanceId: string; readonly memberId: string }
+  /** Throws a replica's data away; it is made anew and copied from the leader. Refused for the leader. `because`: a clause for the event. */
+  | { readonly kind: 'reinitialiseMember'; readonly instanceId: string; readonly memberId: string; readonly because: string }
+  /** Ends a container of a cluster's member that hangs; its data stay. */
+  | { readonly kind: 'killContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   | { readonly kind: 'readBackBackup'; readonly backupId: string; readonly instanceId: string; readonly label: string }
   | { readonly kind: 'expireBackups'; readonly instanceId: string }
   /** Empties the repositories; when the store is seen empty it answers with the record `finalizerDone backups`. */
@@ -56,7 +70,14 @@ export function isDisruptive(action: Action): boolean {
     case 'removeNetwork':
     case 'removeVolume':
     case 'purgeRepositories':
+    case 'removeScope':
+    case 'switchover':
+    case 'restartPostgres':
+    case 'reinitialiseMember':
+    case 'killContainer':
       return true
+    case 'prepareScope':
+    case 'configureCluster':
     case 'createNetwork':
     case 'createDataVolume':
     case 'growDataVolume':
@@ -84,6 +105,8 @@ export interface EventNote {
 export type StoreRecord =
   | { readonly kind: 'issueCertificate'; readonly purpose: CertificatePurpose; readonly ownerId: string; readonly commonName: string; readonly names: readonly string[]; readonly usage: 'server' | 'client' | 'both' }
   | { readonly kind: 'instanceInitialised'; readonly instanceId: string; readonly systemIdentifier: string }
+  /** Another member leads than the one that was written down. */
+  | { readonly kind: 'leaderSeen'; readonly instanceId: string; readonly memberId: string; readonly timeline: number }
   | { readonly kind: 'instanceRole'; readonly instanceId: string; readonly role: 'serving' | 'restoring' | 'retired' }
   | { readonly kind: 'requestBackup'; readonly instanceId: string; readonly backup: 'full' | 'incremental'; readonly trigger: 'initial' | 'scheduled' | 'final' }
   | { readonly kind: 'backupState'; readonly backupId: string; readonly state: BackupState; readonly facts?: BackupFacts }

@@ -30,12 +30,15 @@ export interface Blueprint {
   readonly command: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly mounts: readonly MountedVolume[]
-  /** Name of the one network it joins, with its aliases there. */
-  readonly network: { readonly name: string; readonly aliases: readonly string[] }
+  /** The one network it joins, with its aliases there; or the container whose network namespace it lives in (then it publishes nothing itself). */
+  readonly network: { readonly name: string; readonly aliases: readonly string[] } | { readonly container: string }
+  /** Linux capabilities beside none at all. */
+  readonly capabilities?: readonly string[]
   readonly ports: readonly PublishedPort[]
   readonly extraHosts: readonly string[]
   readonly limits: { readonly memoryBytes: number; readonly cpus: number; readonly pids: number; readonly shmBytes: number }
-  readonly restart: 'unless-stopped' | 'no'
+  /** Not `unless-stopped`: any signal through the engine, a reload too, counts as a stop there, and the next start of the engine leaves the container down. */
+  readonly restart: 'always' | 'no'
   readonly files: readonly RenderedFile[]
   /** What the container was created from; another hash means that it has to be made anew. */
   readonly specHash: string
@@ -47,6 +50,10 @@ export interface Blueprint {
 export interface Blueprints {
   /** By member id. */
   readonly members: ReadonlyMap<string, Blueprint>
+  /** By member id, of clusters: what owns the member's network namespace and published ports. */
+  readonly pods: ReadonlyMap<string, Blueprint>
+  /** By instance id, of clusters: the dynamic configuration as it should be, as Patroni writes it to `/config`. */
+  readonly configurations: ReadonlyMap<string, Readonly<Record<string, unknown>>>
   /** By instance id. */
   readonly agents: ReadonlyMap<string, Blueprint>
   /** By `<endpointId>/<slot>`. */

@@ -4,7 +4,7 @@
  */
 import type { Condition } from './conditions.ts'
 import type { Secret } from './secret.ts'
-import type { TierName } from './tiers.ts'
+import type { TierName, Topology } from './tiers.ts'
 
 export interface Host {
   readonly id: string
@@ -35,9 +35,18 @@ export interface Member {
   readonly instanceId: string
   readonly hostId: string
   readonly ordinal: number
-  readonly ports: { readonly postgres: number; readonly backup: number }
+  /** Published on its host's private address. `patroni`: its REST API, of a cluster's member only. */
+  readonly ports: { readonly postgres: number; readonly backup: number; readonly patroni: number | null }
   /** Size of its data volume as it was last made or grown; null before it was made. */
   readonly volumeBytes: number | null
+}
+
+/** Where a cluster keeps its leader key, and as whom: this user reaches the keys of this scope and no others. */
+export interface ClusterScope {
+  /** Patroni's scope; also the last part of its prefix in etcd. */
+  readonly scope: string
+  readonly user: string
+  readonly password: Secret
 }
 
 export type InstanceRole = 'serving' | 'restoring' | 'rollbackTarget' | 'retired'
@@ -49,6 +58,10 @@ export interface Instance {
   readonly initialisedAt: Date | null
   readonly systemIdentifier: string | null
   readonly repository: { readonly path: string; readonly cipher: Secret }
+  /** Null of a standalone. */
+  readonly cluster: ClusterScope | null
+  /** Of a cluster: who was seen to lead it last, and on which timeline; null before the first. */
+  readonly lastLeader: { readonly memberId: string; readonly timeline: number } | null
   readonly members: readonly Member[]
 }
 
@@ -97,7 +110,8 @@ export interface Backup {
   readonly failure: { readonly code: string; readonly message: string } | null
 }
 
-export type OperationKind = 'restore' | 'takeOverEndpoint'
+export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier'] as const
+export type OperationKind = (typeof operationKinds)[number]
 
 export interface Operation {
   readonly id: string
@@ -116,12 +130,20 @@ export interface Operation {
 export const finalizers = ['finalBackup', 'containers', 'volumes', 'backups'] as const
 export type Finalizer = (typeof finalizers)[number]
 
+/**
+ * Of a cluster. `strict`: a commit waits for every healthy replica, and never for none. `quorum`: it waits for any one of them,
+ * so that a replica that hangs stalls nothing.
+ */
+export const durabilities = ['strict', 'quorum'] as const
+export type Durability = (typeof durabilities)[number]
+
 export interface Database {
   readonly id: string
   readonly name: string
   readonly databaseName: string
   readonly tier: TierName
-  readonly topology: 'standalone' | 'ha'
+  readonly topology: Topology
+  readonly durability: Durability
   readonly storageBytes: number
   readonly allowList: readonly string[]
   readonly paused: boolean

@@ -20,6 +20,8 @@ export interface LiveMember {
   readonly lagBytes: number | null
   /** How commits wait for it; null for the one that accepts writes and where it is not known. */
   readonly syncState: SyncState | null
+  /** Of a cluster's member, in Patroni's words; null of others and where it is not known. */
+  readonly patroniState: string | null
 }
 
 export interface LiveStatus {

@@ -24,8 +24,8 @@ export const label = {
 } as const
 
 export type ResourceKind =
-  | 'member' | 'agent' | 'endpoint' | 'job' | 'volume' | 'network'
-  | 'controlDatabase' | 'objectStore' | 'disks' | 'marker'
+  | 'member' | 'pod' | 'agent' | 'endpoint' | 'job' | 'volume' | 'network'
+  | 'controlDatabase' | 'objectStore' | 'etcd' | 'disks' | 'marker'
 
 /** The part of a UUID that names carry: 12 hex digits of its random end. Labels carry it whole. */
 export function shortId(id: string): string {
@@ -36,6 +36,8 @@ export interface ResourceNames {
   readonly marker: string
   network(projectId: string): string
   member(memberId: string): string
+  /** Owns the network namespace of a cluster's member. */
+  pod(memberId: string): string
   dataVolume(memberId: string): string
   memberConfVolume(memberId: string): string
   agent(instanceId: string): string
@@ -53,6 +55,7 @@ export function resourceNames(installation: string): ResourceNames {
     marker: `${installation}-host`,
     network: (id) => name('net', id),
     member: (id) => name('db', id),
+    pod: (id) => name('pod', id),
     dataVolume: (id) => name('data', id),
     memberConfVolume: (id) => name('dbconf', id),
     agent: (id) => name('agent', id),
@@ -71,12 +74,28 @@ export const jobId = {
   restore: (operationId: string, attempt: number): string => `${shortId(operationId)}-restore-${attempt}`,
 } as const
 
+/** What Patroni, etcd and `synchronous_standby_names` call a member. */
+export function patroniName(memberId: string): string {
+  return `m${shortId(memberId)}`
+}
+
+/** Of a cluster in etcd, its role included. Never the common name of a certificate: etcd takes that of a gRPC client for its user. */
+export function clusterUser(instanceId: string): string {
+  return `cluster-${instanceId}`
+}
+
+/** Everything that an installation keeps in etcd begins with this; a cluster's keys with `<this><scope>/`. */
+export function dcsNamespace(installation: string): string {
+  return `/holdfast/${installation}/`
+}
+
 /** Names that TLS verifies on internal connections; containers resolve them through ExtraHosts. */
 export const internalName = {
   member: (memberId: string): string => `member-${shortId(memberId)}.holdfast.internal`,
   endpoint: (endpointId: string): string => `endpoint-${shortId(endpointId)}.holdfast.internal`,
   objectStore: 'objectstore.holdfast.internal',
   controlDatabase: 'control.holdfast.internal',
+  etcd: (ordinal: number): string => `etcd-${ordinal}.holdfast.internal`,
 } as const
 
 /** Common names of client certificates; PostgreSQL maps them to roles (pg_ident map `holdfast`). */
@@ -85,4 +104,6 @@ export const commonName = {
   agent: (instanceId: string): string => `agent.${instanceId}`,
   pooler: (endpointId: string): string => `pooler.${endpointId}`,
   member: (instanceId: string): string => `member.${instanceId}`,
+  /** Of the members of etcd: who shows it may speak to them as one of them. */
+  etcd: (installation: string): string => `etcd.${installation}`,
 } as const

@@ -50,6 +50,16 @@ export interface RoleSeen {
   readonly sessions: number
 }
 
+/** One row of `pg_stat_replication`. */
+export interface WalSenderSeen {
+  readonly applicationName: string
+  readonly state: string
+  /** `sync`, `quorum`, `potential` or `async`. */
+  readonly syncState: string
+  readonly flushLsn: Lsn | null
+  readonly replayLsn: Lsn | null
+}
+
 /** What a member's PostgreSQL said of itself. */
 export interface PostgresSeen {
   readonly inRecovery: boolean
@@ -58,6 +68,9 @@ export interface PostgresSeen {
   readonly lsn: Lsn
   /** Hash of the configuration files it has loaded: the setting `holdfast.config_hash`. */
   readonly configHash: string
+  /** Empty on a standby that nobody follows. */
+  readonly walSenders: readonly WalSenderSeen[]
+  readonly synchronousStandbyNames: string
   readonly slots: readonly SlotSeen[]
   readonly databases: readonly string[]
   readonly roles: readonly RoleSeen[]
@@ -74,6 +87,40 @@ export interface ArchiveSeen {
   /** Newest WAL file there, or null when the archive is empty. */
   readonly newestWalFile: string | null
   readonly newestAt: Date | null
+}
+
+/** What a member's Patroni says of itself over its REST API (`GET /patroni`). */
+export interface PatroniReport {
+  /** `running`, `starting`, `creating replica`, `start failed`, … */
+  readonly state: string
+  readonly role: 'leader' | 'replica' | 'standbyLeader' | 'none'
+  readonly timeline: number | null
+  readonly pendingRestart: boolean
+  /** Of a replica that runs: `streaming`, `in archive recovery`; null when it gets WAL from nowhere. */
+  readonly replicationState: string | null
+}
+
+export interface PatroniSeen extends PatroniReport {
+  /** Since when every look, in this run of its container, found it doing the same: streaming, being copied, or neither. */
+  readonly since: Date
+}
+
+/** What etcd holds of a cluster's scope. */
+export interface ClusterSeen {
+  /** System identifier of the cluster, from `/initialize`; null before its first member was made. */
+  readonly systemIdentifier: string | null
+  /** Patroni's name of the member that holds the leader key. */
+  readonly leader: string | null
+  /** `/sync`: whose commits wait for whom. */
+  readonly sync: { readonly leader: string; readonly standbys: readonly string[] } | null
+  /** Names of the members whose keys are there: their Patroni runs, or did until less than a lease ago. */
+  readonly members: readonly string[]
+  /** The dynamic configuration (`/config`) as JSON; null before it was written. */
+  readonly config: unknown
+  /** Whether user, role and prefix are there with the password of now. */
+  readonly prepared: boolean
+  /** No key at all lies below its prefix. */
+  readonly isEmpty: boolean
 }
 
 export interface ProxySeen {
@@ -104,6 +151,10 @@ export interface Observed {
   readonly engines: ReadonlyMap<string, Sighting<EngineSeen>>
   /** By member id; only of members whose container runs. */
   readonly postgres: ReadonlyMap<string, Sighting<PostgresSeen>>
+  /** By member id; only of clusters' members whose container runs. */
+  readonly patroni: ReadonlyMap<string, Sighting<PatroniSeen>>
+  /** By instance id, of clusters. */
+  readonly clusters: ReadonlyMap<string, Sighting<ClusterSeen>>
   /** By `<endpointId>/<slot>`; only of proxies whose container runs. */
   readonly proxies: ReadonlyMap<string, Sighting<ProxySeen>>
   /** By instance id. */

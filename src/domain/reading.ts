@@ -1,6 +1,7 @@
 /** Readings of what is desired and what was seen that more than one concern needs. Pure look-ups, no decisions. */
+import { isOwnCluster, leaderOf } from './cluster.ts'
 import type { ConditionType } from './conditions.ts'
-import type { BackupState, Desired, Endpoint, Instance, Proxy } from './desired.ts'
+import type { BackupState, Desired, Endpoint, Instance, Member, Proxy } from './desired.ts'
 import { internalName } from './names.ts'
 import type { ContainerSeen, EngineSeen, JobSeen, Observed, PostgresSeen, SlotSeen } from './observed.ts'
 import { walSlotName } from './prepared.ts'
@@ -14,18 +15,26 @@ export function containerNamed(engine: EngineSeen, name: string): ContainerSeen 
   return engine.containers.find((container) => container.name === name)
 }
 
-/** Whether what answers is the instance's own cluster. Before the first look at it, any cluster is. */
-export function isOwnCluster(instance: Instance, seen: PostgresSeen): boolean {
-  return instance.systemIdentifier === null || instance.systemIdentifier === seen.systemIdentifier
+export interface Primary {
+  readonly member: Member
+  readonly postgres: PostgresSeen
 }
 
-/** The member of the instance that takes writes, as PostgreSQL itself says; never somebody else's cluster in its place. */
-export function primaryOf(observed: Observed, instance: Instance): PostgresSeen | null {
+/**
+ * The member of the instance that takes writes, as PostgreSQL itself says; never somebody else's cluster in its place, and
+ * of a cluster only the one that leads it.
+ */
+export function primaryMember(observed: Observed, instance: Instance): Primary | null {
+  if (instance.kind === 'cluster') return leaderOf(observed, instance)
   for (const member of instance.members) {
     const seen = observed.postgres.get(member.id)
-    if (seen?.known === true && !seen.value.inRecovery && isOwnCluster(instance, seen.value)) return seen.value
+    if (seen?.known === true && !seen.value.inRecovery && isOwnCluster(instance, seen.value)) return { member, postgres: seen.value }
   }
   return null
+}
+
+export function primaryOf(observed: Observed, instance: Instance): PostgresSeen | null {
+  return primaryMember(observed, instance)?.postgres ?? null
 }
 
 /** Whether a backup is still being worked on; an instance has at most one such. */

@@ -6,8 +6,13 @@ export type TierName = (typeof tierNames)[number]
 const mib = 1024 * 1024
 const gib = 1024 * mib
 
+export const topologies = ['standalone', 'ha'] as const
+export type Topology = (typeof topologies)[number]
+
 export interface Tier {
   readonly name: TierName
+  /** What may be asked for: one server, or a cluster of three that fails over by itself. */
+  readonly topologies: readonly Topology[]
   /** Memory limit of the member's container. */
   readonly memoryBytes: number
   /** CPU limit of the member's container, in cores. */
@@ -30,6 +35,7 @@ export interface Tier {
 export const tiers: Readonly<Record<TierName, Tier>> = {
   starter: {
     name: 'starter',
+    topologies: ['standalone'],
     memoryBytes: 512 * mib,
     cpus: 1,
     maxConnections: 50,
@@ -40,6 +46,7 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
   },
   standard: {
     name: 'standard',
+    topologies: ['standalone', 'ha'],
     memoryBytes: 2 * gib,
     cpus: 2,
     maxConnections: 200,
@@ -50,6 +57,7 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
   },
   pro: {
     name: 'pro',
+    topologies: ['standalone', 'ha'],
     memoryBytes: 8 * gib,
     cpus: 4,
     maxConnections: 500,

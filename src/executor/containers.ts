@@ -5,7 +5,7 @@
 import type { EngineClient, VolumeRequest } from '../clients/docker.ts'
 import type { Blueprint } from '../domain/blueprint.ts'
 import { HoldfastError, isHoldfastError } from '../domain/errors.ts'
-import { label } from '../domain/names.ts'
+import { label, resourceNames, type ResourceKind } from '../domain/names.ts'
 
 /** Where data live, in every image: that volume is made by its own action and never on the way. */
 export const dataPath = '/data'
@@ -14,12 +14,45 @@ export const dataPath = '/data'
 const stopWaitMs = 10_000
 
 export async function createContainer(engine: EngineClient, blueprint: Blueprint, signal: AbortSignal): Promise<void> {
+  await requireNetwork(engine, blueprint, signal)
   await Promise.all(blueprint.mounts.map((mount) =>
     mount.path === dataPath ? requireDataVolume(engine, mount.volume, signal) : engine.createVolume(volumeFor(blueprint, mount.volume), signal)))
   const id = await createOnly(engine, blueprint, signal)
   if (id === null) return
   await engine.putFiles(id, blueprint.mounts, blueprint.files, signal)
-  await engine.startContainer(id, signal)
+  await startOrRemove(engine, id, signal)
+}
+
+/** One that its engine will never start is removed, and made anew when it is seen gone: all that it needs lies in volumes. */
+export async function startOrRemove(engine: Pick<EngineClient, 'startContainer' | 'removeContainer'>, containerId: string, signal: AbortSignal): Promise<void> {
+  try {
+    await engine.startContainer(containerId, signal)
+  } catch (error) {
+    if (!isHoldfastError(error) || error.facts['cannotEverStart'] !== true) throw error
+    await engine.removeContainer(containerId, { force: false }, signal)
+  }
+}
+
+/**
+ * A member whose pod was made anew can never be started again: a container keeps the network that it was made for. It is
+ * removed instead, and made anew by the next pass.
+ */
+export async function startContainer(engine: EngineClient, containerId: string, installation: string, signal: AbortSignal): Promise<void> {
+  const seen = await engine.inspectContainer(containerId, signal)
+  const memberId = seen.labels[label.member]
+  const pod = memberId === undefined || seen.labels[label.kind] !== memberKind ? null : await engine.findContainer(resourceNames(installation).pod(memberId), signal)
+  if (pod === null || pod.createdAt <= seen.createdAt) return startOrRemove(engine, containerId, signal)
+  await engine.removeContainer(containerId, { force: false }, signal)
+}
+
+const memberKind: ResourceKind = 'member'
+
+/** Whoever lives in another one's network can only be started while that one runs. */
+async function requireNetwork(engine: EngineClient, { name, network }: Blueprint, signal: AbortSignal): Promise<void> {
+  if (!('container' in network)) return
+  const owner = await engine.findContainer(network.container, signal)
+  if (owner?.state === 'running') return
+  throw new HoldfastError('Conflict', `The container ${name} cannot be made: ${network.container}, whose network it lives in, does not run`)
 }
 
 /** The id of a container that waits for its files, or null when it has been started before. */

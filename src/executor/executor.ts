@@ -10,10 +10,12 @@ import { label, resourceNames } from '../domain/names.ts'
 import type { ActionResult, Executor } from '../domain/ports.ts'
 import type { JobBlueprinter, RepositoryKeys } from '../render/blueprints.ts'
 import { expireBackups, purgeRepositories, readBackBackup, type Agent, type Repositories } from './backups.ts'
-import { createContainer, installFiles, removeContainer, stopContainer } from './containers.ts'
+import { createContainer, installFiles, removeContainer, startContainer, stopContainer } from './containers.ts'
 import { disksOf } from './disks.ts'
+import { endAtOnce, reinitialiseMember, restartPostgres, type MemberTools } from './members.ts'
 import { dropSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
 import { reachMoment } from './restorePoint.ts'
+import { configureCluster, prepareScope, removeScope, type ScopeStore } from './scope.ts'
 import { createDataVolume, growDataVolume, removeVolume, type VolumeTools } from './volumes.ts'
 
 export interface ExecutorOptions {
@@ -29,7 +31,19 @@ export interface ExecutorOptions {
   readonly desiredOf: (databaseId: string) => Promise<Desired | null>
   readonly postgres: PostgresTools
   readonly repositories: Repositories
+  /** Where clusters keep their keys, as a user that may change them all. */
+  readonly etcd: ScopeStore
+  readonly mover: LeaderMover
 }
+
+/** A planned move of a healthy leader, one at a time of one cluster. Nothing acknowledged is lost, however it ends. */
+export interface LeaderMover {
+  move(order: { readonly instanceId: string; readonly leaderId: string; readonly candidateId: string | null }, signal: AbortSignal): Promise<LeaderMoved>
+}
+
+export type LeaderMoved =
+  | { readonly kind: 'moved' | 'notNeeded' }
+  | { readonly kind: 'refused' | 'failed'; readonly reason: string }
 
 export function createExecutor(options: ExecutorOptions): Executor {
   return { apply: async (action, desired, signal) => (await perform(options, action, desired, signal)) ?? noRecords }
@@ -53,7 +67,21 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'createContainer':
       return createContainer(engines(action.blueprint.hostId), action.blueprint, signal)
     case 'startContainer':
-      return engines(action.hostId).startContainer(action.containerId, signal)
+      return startContainer(engines(action.hostId), action.containerId, installation, signal)
+    case 'killContainer':
+      return endAtOnce(engines(action.hostId), action.containerId, signal)
+    case 'prepareScope':
+      return prepareScope(options, action.instanceId, desired, signal)
+    case 'removeScope':
+      return removeScope(options, action.instanceId, desired, signal)
+    case 'configureCluster':
+      return configureCluster(options, action.instanceId, action.patch, desired, signal)
+    case 'switchover':
+      return moveLeader(options.mover, action, signal)
+    case 'restartPostgres':
+      return restartPostgres(memberTools(options), action, desired, signal)
+    case 'reinitialiseMember':
+      return reinitialiseMember(memberTools(options), action, desired, signal)
     case 'stopContainer':
       return stopContainer(engines(action.hostId), action.containerId, action.timeoutSeconds, signal)
     case 'removeContainer':
@@ -77,24 +105,35 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
   }
 }
 
+async function moveLeader(mover: LeaderMover, { instanceId, leaderId, candidateId }: Extract<Action, { readonly kind: 'switchover' }>, signal: AbortSignal): Promise<void> {
+  const moved = await mover.move({ instanceId, leaderId, candidateId }, signal)
+  if (!('reason' in moved)) return
+  throw new HoldfastError('Conflict', `The leader was not moved: ${moved.reason}`, { next: 'It is tried again as soon as the cluster allows it' })
+}
+
 /** A job that has been started under its name is the job, whatever became of it. */
-async function startJob(options: ExecutorOptions, order: JobOrder, desired: Desired, signal: AbortSignal): Promise<void> {
+async function startJob(options: ExecutorOptions, order: JobOrder, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
   const { engines, blueprinter, repositoryOf, postgres, repositories, desiredOf } = options
-  if (order.job === 'restore' && order.source.targetTime !== null) {
-    await reachMoment(postgres, repositories, await desiredOf(order.source.databaseId), order.source.instanceId, signal)
-  }
+  const isToMoment = order.job === 'restore' && order.source.targetTime !== null
+  const records = isToMoment ? await reachMoment(postgres, repositories, await desiredOf(order.source.databaseId), order.source.instanceId, signal) : []
   const source = order.job === 'restore' ? await repositoryOf(order.source.instanceId, signal) : null
   const blueprint = blueprinter.jobBlueprint(desired, order, source)
   if (blueprint === null) {
     throw new HoldfastError('JobFailed', `The ${order.job} job ${order.jobId} cannot be made: its agent has no certificate yet`)
   }
   await createContainer(engines(blueprint.hostId), blueprint, signal)
+  return { records }
 }
 
 function agentOf({ engines, installation }: ExecutorOptions, instanceId: string, desired: Desired): Agent {
   const member = desired.instances.find((instance) => instance.id === instanceId)?.members[0]
   if (member === undefined) throw new Error(`instance ${instanceId} has no member in database ${desired.database.id}`)
   return { engine: engines(member.hostId), container: resourceNames(installation).agent(instanceId) }
+}
+
+function memberTools(options: ExecutorOptions): MemberTools {
+  const { etcd, installation, postgres } = options
+  return { etcd, installation, postgres, volumes: (hostId) => volumeTools(options, hostId) }
 }
 
 function volumeTools({ engines, installation, storageLimit }: ExecutorOptions, hostId: string): VolumeTools {

@@ -24,6 +24,8 @@ const mayWrite = 'set default_transaction_read_only = off'
 /** What is prepared counts once the version is written; the one flush of that commit covers all that came before it. */
 const flushLater = 'set synchronous_commit = off'
 const flush = 'set synchronous_commit = on;'
+/** A new leader has nobody yet who would confirm: what is prepared is looked at again, whoever leads by then. */
+const flushHere = 'set synchronous_commit = local;'
 
 /** Whether the schema `public` is as CREATE DATABASE left it. Once handed over it is the customer's, who may drop it or give it away. */
 const untouchedSchema = `select from pg_catalog.pg_namespace
@@ -31,20 +33,24 @@ const untouchedSchema = `select from pg_catalog.pg_namespace
 
 export async function prepareDatabase(tools: PostgresTools, memberId: string, desired: Desired, signal: AbortSignal): Promise<void> {
   const { databaseName } = desired.database
-  await within(tools, memberId, desired, 'postgres', signal, async (ours) => {
+  await withPostgres(tools, memberId, desired, 'postgres', signal, async (ours) => {
     await ours.execute(flushLater, [], signal)
     await ours.execute(ownerRoleSql(databaseName), [], signal)
     const found = await ours.query({ text: databaseExistsSql(databaseName), row: z.object({}) }, [], signal)
     if (found.length === 0) await ours.execute(createDatabaseSql(databaseName), [], signal)
-    await within(tools, memberId, desired, databaseName, signal, async (customers) => {
+    await withPostgres(tools, memberId, desired, databaseName, signal, async (customers) => {
       await customers.execute(flushLater, [], signal)
       const untouched = await customers.query({ text: untouchedSchema, row: z.object({}) }, [], signal)
       if (untouched.length > 0) await customers.execute(customerDatabaseSql(databaseName), [], signal)
     })
     const roles = desired.credentials.map((credential) => roleSql(credential, databaseName, tools.clock.now()))
     // One transaction, and the last: it writes the version by which all of this is known to be in place.
-    await ours.execute([flush, ...roles, bootstrapSql()].join('\n'), [], signal)
+    await ours.execute([isOfCluster(desired, memberId) ? flushHere : flush, ...roles, bootstrapSql()].join('\n'), [], signal)
   })
+}
+
+function isOfCluster({ instances }: Desired, memberId: string): boolean {
+  return instances.some(({ kind, members }) => kind === 'cluster' && members.some(({ id }) => id === memberId))
 }
 
 function roleSql(credential: Credential, databaseName: string, now: Date): string {
@@ -55,7 +61,7 @@ function roleSql(credential: Credential, databaseName: string, now: Date): strin
 
 /** For sessions that begin and transactions that follow; a session may still switch it off for itself, to delete what fills the disk. */
 export async function setReadOnly(tools: PostgresTools, memberId: string, readOnly: boolean, desired: Desired, signal: AbortSignal): Promise<void> {
-  await within(tools, memberId, desired, 'postgres', signal, async (connection) => {
+  await withPostgres(tools, memberId, desired, 'postgres', signal, async (connection) => {
     // ALTER SYSTEM refuses to be part of a transaction, hence of one message with others.
     await connection.execute(readOnly ? 'alter system set default_transaction_read_only = on' : 'alter system reset default_transaction_read_only', [], signal)
     await connection.execute('select pg_catalog.pg_reload_conf()', [], signal)
@@ -63,7 +69,7 @@ export async function setReadOnly(tools: PostgresTools, memberId: string, readOn
 }
 
 export async function dropSlot(tools: PostgresTools, memberId: string, slot: string, desired: Desired, signal: AbortSignal): Promise<void> {
-  await within(tools, memberId, desired, 'postgres', signal, async (connection) => {
+  await withPostgres(tools, memberId, desired, 'postgres', signal, async (connection) => {
     await connection.execute(
       'select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots where slot_name = $1 and not active',
       [slot], signal)
@@ -76,7 +82,7 @@ export async function dropSlot(tools: PostgresTools, memberId: string, slot: str
  */
 export async function endSegment(tools: PostgresTools, memberId: string, desired: Desired, signal: AbortSignal): Promise<string> {
   let segment = ''
-  await within(tools, memberId, desired, 'postgres', signal, async (connection) => {
+  await withPostgres(tools, memberId, desired, 'postgres', signal, async (connection) => {
     await connection.execute(`select pg_catalog.pg_logical_emit_message(true, 'holdfast', 'a moment to restore to')`, [], signal)
     const [row] = await connection.query({ text: 'select pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal()) as name', row: z.object({ name: z.string() }) }, [], signal)
     segment = row?.name ?? ''
@@ -84,7 +90,8 @@ export async function endSegment(tools: PostgresTools, memberId: string, desired
   return segment
 }
 
-async function within(
+/** Work on a connection of its own, as our superuser there. */
+export async function withPostgres(
   tools: PostgresTools, memberId: string, desired: Desired, database: string, signal: AbortSignal,
   work: (connection: PostgresConnection) => Promise<void>,
 ): Promise<void> {

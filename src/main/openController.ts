@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { controlDump } from '../bootstrap/controlDump.ts'
+import { connectEtcd } from '../clients/etcd.ts'
+import { readPatroni } from '../clients/patroni.ts'
 import { connectObjectStore } from '../clients/s3.ts'
 import type { EngineClient } from '../clients/docker.ts'
 import { startDuties, type Duty } from '../controller/duties.ts'
@@ -19,7 +21,9 @@ import { keepBlueprints } from '../render/keptBlueprints.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger, Metrics } from '../telemetry.ts'
 import { authorityDuty } from './authority.ts'
+import { etcdDuties } from './etcdDuties.ts'
 import type { Ground } from './ground.ts'
+import { openGuard } from './guard.ts'
 import { passReport } from './report.ts'
 
 export interface ControllerParts {
@@ -47,20 +51,23 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
   const { installation, controller } = config
   const objectStore = connectObjectStore(s3.connection)
   const engineOf = enginesOf(ground)
+  const etcd = connectEtcd(ground.etcd)
   const observer = createObserver({
-    installation, clock, log: logger.child({ room: 'observer' }), engineOf: (host) => engineOf(host.id), identity: identity.current,
+    installation, clock, log: logger.child({ room: 'observer' }), engineOf: (host) => engineOf(host.id), identity: identity.current, etcd, readPatroni,
     store: { bucket: s3.bucket, listing: objectStore, check: (signal) => objectStore.headObject(s3.bucket, 'health', signal) },
   })
-  const blueprinter = createBlueprinter({ installation, publicBind: config.endpoint.publicBind, objectStore: storeAccess(ground) })
+  const blueprinter = createBlueprinter({ installation, publicBind: config.endpoint.publicBind, objectStore: storeAccess(ground), dcs: ground.etcdForMembers })
+  const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
+  const { guard, ...guarding } = openGuard({ installation, enabled: config.failover.guard, controller: holder, engineOf, observer, etcd, identity, store, logger })
   const executor = createExecutor({
     installation, engines: engineOf, storageLimit: config.storageLimit, blueprinter, repositoryOf: (instanceId) => store.backups.repositoryOf(instanceId),
     desiredOf: (databaseId) => store.desired.load(databaseId),
     postgres: { identity: identity.current, clock }, repositories: { store: objectStore, bucket: s3.bucket },
+    etcd, mover: guard,
   })
-  const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
   const report = passReport(logger, metrics)
   const loop = startLoop(
-    { installation, store, observer, executor, blueprinter: keepBlueprints(blueprinter), issuer, scheduleOf: scheduleOf(config.backups), onAction: report.onAction },
+    { installation, store, observer: guarding.telling(observer), executor, blueprinter: keepBlueprints(blueprinter), issuer, scheduleOf: scheduleOf(config.backups), onAction: report.onAction },
     {
       holder, concurrency: controller.concurrency, leaseSeconds: controller.leaseSeconds,
       resyncMs: controller.resyncSeconds * 1_000, passTimeoutMs: controller.passTimeoutMs,
@@ -74,13 +81,15 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
     run: (signal) => backUpControlDatabase(
       { dump: (inner) => controlDump(ground, inner), keyring: ground.keyring, objectStore, bucket: s3.bucket, backups: store.controlBackups }, clock.now(), signal),
   }
-  const duties = startDuties({ store, holder, duties: [backUp, authorityDuty(config, store, clock, logger)], trouble: report.trouble })
+  const duties = startDuties({ store, holder, duties: [backUp, authorityDuty(config, store, clock, logger), ...etcdDuties({ ground, store, objectStore, clock })], trouble: report.trouble })
   return {
     loop, holder,
     async stop() {
       unsubscribe()
       await Promise.all([loop.stop(), duties.stop()])
+      await guarding.stop()
       await observer.close()
+      await etcd.close()
       objectStore.close()
     },
   }

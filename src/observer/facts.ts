@@ -51,7 +51,7 @@ export class EngineFacts {
     if (kept !== undefined) return kept
     const answer: EngineSeen = {
       containers: [...this.#containers.of(databaseId), ...this.#containers.of(endpointId)],
-      volumes: [...this.#volumes.of(databaseId), ...this.#volumes.of(endpointId)],
+      volumes: this.#volumes.of(databaseId),
       networks: this.#networks.of(projectId),
     }
     this.#answers.set(key, answer)
@@ -82,7 +82,7 @@ export class EngineFacts {
         this.#containers.remove(change.id, at, touched.databases)
         break
       case 'volume':
-        this.#volumes.put(change.volume.name, owner(change.volume), change.volume, at, touched.databases)
+        this.#volumes.put(change.volume.name, database(change.volume), change.volume, at, touched.databases)
         break
       case 'volumeGone':
         this.#volumes.remove(change.name, at, touched.databases)
@@ -103,7 +103,7 @@ export class EngineFacts {
     const touched = new Touched()
     const trustEventsSince = startedAt - listLagMs
     this.#containers.replace(listing.containers.map((seen) => [seen.id, owner(seen), seen]), trustEventsSince, touched.databases, keepTold)
-    this.#volumes.replace(listing.volumes.map((seen) => [seen.name, owner(seen), seen]), trustEventsSince, touched.databases)
+    this.#volumes.replace(listing.volumes.map((seen) => [seen.name, database(seen), seen]), trustEventsSince, touched.databases)
     this.#networks.replace(listing.networks.map((seen) => [seen.id, project(seen), seen]), trustEventsSince, touched.projects)
     this.#drop(touched)
     return touched
@@ -144,9 +144,14 @@ function keepTold(known: ContainerSeen, listed: ContainerSeen): ContainerSeen {
   }
 }
 
-/** What belongs to an endpoint is its own: databases exchange endpoints, and labels cannot be changed. */
+/** A proxy belongs to its endpoint: databases exchange endpoints, and labels cannot be changed. */
 function owner({ labels }: { readonly labels: Labels }): string {
-  return labels[label.endpoint] ?? labels[label.database] ?? ''
+  return labels[label.endpoint] ?? database({ labels })
+}
+
+/** Volumes stay with the database that they were made for, those of its proxies too, whatever endpoint it has by now. */
+function database({ labels }: { readonly labels: Labels }): string {
+  return labels[label.database] ?? ''
 }
 
 function project({ labels }: { readonly labels: Labels }): string {

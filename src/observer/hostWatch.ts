@@ -25,6 +25,8 @@ export interface WatchOptions {
   readonly clock: Clock
   readonly log: Log
   readonly onAffected: (affected: Affected) => void
+  /** Each event of a container of ours, as it comes; after a new connection also some that came before. */
+  readonly onContainer?: (event: EngineEvent) => void
   readonly timing?: Partial<WatchTiming>
 }
 
@@ -156,6 +158,7 @@ export class HostWatch {
 
   #hear(facts: EngineFacts, event: EngineEvent, signal: AbortSignal): void {
     this.#provenAt = this.#options.clock.now()
+    if (event.type === 'container' && event.attributes[label.installation] === this.#options.installation) this.#options.onContainer?.(event)
     const meaning = meaningOf(event, this.#options.installation)
     if (meaning === null) return
     const at = this.#tick()

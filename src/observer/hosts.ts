@@ -1,4 +1,5 @@
 /** All watched hosts, and who is to be told when something of theirs changes. */
+import type { EngineEvent } from '../clients/docker.ts'
 import type { Desired, Host } from '../domain/desired.ts'
 import type { EngineSeen } from '../domain/observed.ts'
 import type { Clock } from '../domain/ports.ts'
@@ -16,6 +17,14 @@ export interface HostsOptions<Engine extends WatchedEngine> {
   readonly timing?: Partial<WatchTiming>
 }
 
+/** Something happened to a container of ours: the engine's word for it (`die`, `pause`, `start`, `destroy`, …). */
+export interface ContainerNews {
+  readonly hostId: string
+  readonly id: string
+  readonly name: string
+  readonly action: string
+}
+
 /** At start a pass waits this long for an engine's first list, rather than to see nothing and come again. */
 const firstListMs = 2_000
 
@@ -29,6 +38,7 @@ export class Hosts<Engine extends WatchedEngine> {
   readonly #options: HostsOptions<Engine>
   readonly #watched = new Map<string, Watched<Engine>>()
   readonly #subscribers = new Set<(databaseId: string) => void>()
+  readonly #listeners = new Set<(news: ContainerNews) => void>()
   /** Networks are labelled with their project only, and endpoints change hands; passes tell whose they are. */
   readonly #projects = new Map<string, { readonly projectId: string; readonly endpointId: string | undefined; readonly usedAt: number }>()
   readonly #closing: Promise<void>[] = []
@@ -44,7 +54,8 @@ export class Hosts<Engine extends WatchedEngine> {
     const { installation, clock, log, timing, engineOf } = this.#options
     const engine = engineOf(host)
     const onAffected = (affected: Affected): void => this.#spread(affected)
-    const watch = new HostWatch({ engine, installation, clock, log, onAffected, ...(timing === undefined ? {} : { timing }) })
+    const onContainer = ({ id, name, action }: EngineEvent): void => this.#relay({ hostId: host.id, id, name, action })
+    const watch = new HostWatch({ engine, installation, clock, log, onAffected, onContainer, ...(timing === undefined ? {} : { timing }) })
     const watched = { address: host.engine, engine, watch }
     this.#watched.set(host.id, watched)
     return watched
@@ -66,6 +77,12 @@ export class Hosts<Engine extends WatchedEngine> {
     return () => this.#subscribers.delete(onChange)
   }
 
+  /** What happens to containers of ours, at once: a hint to look, never a fact. */
+  listen(listener: (news: ContainerNews) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   tell(databaseId: string): void {
     for (const subscriber of this.#subscribers) subscriber(databaseId)
   }
@@ -82,8 +99,13 @@ export class Hosts<Engine extends WatchedEngine> {
 
   async close(): Promise<void> {
     this.#subscribers.clear()
+    this.#listeners.clear()
     await Promise.all([...this.#closing, ...[...this.#watched.values()].map(({ watch }) => watch.close())])
     this.#watched.clear()
+  }
+
+  #relay(news: ContainerNews): void {
+    for (const listener of this.#listeners) listener(news)
   }
 
   #spread({ databases, projects }: Affected): void {

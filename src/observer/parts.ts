@@ -14,6 +14,11 @@ export interface RunningMember {
   readonly container: ContainerSeen
 }
 
+/** A member of a cluster, with the pod that its Patroni is reached through. */
+export interface RunningPatroni extends RunningMember {
+  readonly port: number
+}
+
 export interface RunningProxy {
   readonly key: string
   readonly endpointId: string
@@ -30,16 +35,35 @@ export interface FoundJob {
 
 export function runningMembers(desired: Desired, engines: Engines, names: ResourceNames): RunningMember[] {
   return desired.instances.flatMap((instance) => instance.members).flatMap((member) => {
-    const container = running(engines, member.hostId, names.member(member.id))
+    const container = runningContainer(engines, member.hostId, names.member(member.id))
     return container === null ? [] : [{ member, host: hostOf(desired, member.hostId), container }]
   })
+}
+
+/** Of what does not run behind a running pod nobody answers. */
+export function runningPatronis(desired: Desired, engines: Engines, names: ResourceNames): RunningPatroni[] {
+  return runningMembers(desired, engines, names).flatMap((running) => {
+    const { member } = running
+    const port = member.ports.patroni
+    return port === null || runningContainer(engines, member.hostId, names.pod(member.id)) === null ? [] : [{ ...running, port }]
+  })
+}
+
+/** Whether every container of every cluster runs as far as can be seen: then nothing but an event changes who leads. */
+export function clustersRun(desired: Desired, engines: Engines, names: ResourceNames): boolean {
+  return clusterMembers(desired).every(({ id, hostId }) =>
+    [names.pod(id), names.member(id)].every((name) => runningContainer(engines, hostId, name) !== null))
+}
+
+function clusterMembers(desired: Desired): readonly Member[] {
+  return desired.instances.filter(({ kind }) => kind === 'cluster').flatMap(({ members }) => members)
 }
 
 export function runningProxies(desired: Desired, engines: Engines, names: ResourceNames): RunningProxy[] {
   const { endpoint } = desired
   if (endpoint === null) return []
   return proxiesInUse(desired, endpoint).flatMap((proxy) => {
-    const container = running(engines, proxy.hostId, names.endpoint(endpoint.id, proxy.slot))
+    const container = runningContainer(engines, proxy.hostId, names.endpoint(endpoint.id, proxy.slot))
     return container === null ? [] : [{ key: proxyKey(endpoint.id, proxy.slot), endpointId: endpoint.id, proxy, host: hostOf(desired, proxy.hostId), container }]
   })
 }
@@ -58,7 +82,7 @@ export function runOf(container: ContainerSeen): string {
   return `${container.id}/${container.state}/${container.since.getTime()}`
 }
 
-function running(engines: Engines, hostId: string, name: string): ContainerSeen | null {
+function runningContainer(engines: Engines, hostId: string, name: string): ContainerSeen | null {
   const engine = engines.get(hostId)
   const container = engine?.known === true ? containerNamed(engine.value, name) : undefined
   return container?.state === 'running' ? container : null

@@ -29,10 +29,12 @@ export class Shelf<T> {
   put(id: string, ownerId: string, value: T, toldAt: number, touched: Set<string>): void {
     if ((this.#endedAt.get(id) ?? -Infinity) > toldAt) return
     this.#endedAt.delete(id)
+    const before = this.#entries.get(id)
     this.#entries.set(id, { owner: ownerId, value, toldAt })
     const ids = this.#byOwner.get(ownerId) ?? new Set()
     this.#byOwner.set(ownerId, ids.add(id))
-    touched.add(ownerId)
+    // told again as it was, it wakes nobody: who fails and tries again would be woken by the very events of the attempt
+    if (before === undefined || !isDeepStrictEqual(before.value, value)) touched.add(ownerId)
   }
 
   remove(id: string, at: number, touched: Set<string>): void {

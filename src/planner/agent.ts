@@ -3,15 +3,14 @@
  * It starts once PostgreSQL is prepared for it, and is no part of what makes a database usable.
  */
 import type { Instance } from '../domain/desired.ts'
-import type { PostgresSeen } from '../domain/observed.ts'
 import { walSlotName } from '../domain/prepared.ts'
 import { planContainer } from './containers.ts'
 import { act, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
-import { hasWalGap, isOpen, wasSaid } from '../domain/reading.ts'
+import { hasWalGap, isOpen, wasSaid, type Primary } from '../domain/reading.ts'
 
 const slotLookMs = 1_000
 
-export function planAgent(input: PlanInput, instance: Instance, primary: PostgresSeen): Part {
+export function planAgent(input: PlanInput, instance: Instance, primary: Primary): Part {
   const blueprint = input.blueprints.agents.get(instance.id)
   if (blueprint === undefined) return waitFor('the certificate of the backup agent to be issued', slotLookMs)
   const plan = planContainer(input, blueprint, 'the backup agent')
@@ -22,9 +21,8 @@ export function planAgent(input: PlanInput, instance: Instance, primary: Postgre
  * A slot that fell behind its limit is given up by PostgreSQL: the archive has a gap, and only a backup begun after it
  * closes it. So a backup is asked for first, and the archive begins anew before it starts.
  */
-function planLostSlot({ desired }: PlanInput, instance: Instance, primary: PostgresSeen): Part {
-  const [member] = instance.members
-  if (!hasWalGap(primary) || member === undefined) return nothing
+function planLostSlot({ desired }: PlanInput, instance: Instance, { member, postgres }: Primary): Part {
+  if (!hasWalGap(postgres)) return nothing
   const told = wasSaid(desired, 'WalArchived', 'WalGap') ? nothing : record(gapNote)
   const open = desired.backups.find((backup) => backup.instanceId === instance.id && isOpen(backup.state))
   if (open === undefined) return merge([told, record({ kind: 'requestBackup', instanceId: instance.id, backup: 'full', trigger: 'scheduled' })])

@@ -1,6 +1,6 @@
 /** Every container that speaks TLS has a certificate of its own; missing, ageing or misnamed ones are issued anew. */
 import type { StoreRecord } from '../domain/action.ts'
-import { certificateKey, type CertificatePurpose, type Desired } from '../domain/desired.ts'
+import { certificateKey, hostOf, type CertificatePurpose, type Desired, type Instance, type Member } from '../domain/desired.ts'
 import { commonName, internalName } from '../domain/names.ts'
 import { lookAgain, nothing, record, type Part, type PlanInput } from '../domain/part.ts'
 import { endpointNames } from '../domain/reading.ts'
@@ -37,12 +37,17 @@ export function wantedCertificates(desired: Desired): readonly WantedCertificate
       purpose: 'member',
       ownerId: member.id,
       commonName: commonName.member(instance.id),
-      names: sorted([...endpointNames(desired), internalName.member(member.id)]),
+      names: sorted([...endpointNames(desired), internalName.member(member.id), ...addresses(desired, instance, member)]),
       usage: 'both',
     })),
     { purpose: 'agent', ownerId: instance.id, commonName: commonName.agent(instance.id), names: [], usage: 'client' },
   ])
   return [...ofInstances, ...ofEndpoint(desired)]
+}
+
+/** Members of a cluster reach each other by address, and verify it. */
+function addresses(desired: Desired, { kind }: Instance, { hostId }: Member): string[] {
+  return kind === 'cluster' ? [hostOf(desired, hostId).privateAddress] : []
 }
 
 function ofEndpoint(desired: Desired): WantedCertificate[] {

@@ -4,16 +4,20 @@ import { certificateKey, servingInstance, type Database, type Instance } from '.
 import type { PostgresSeen } from '../domain/observed.ts'
 import { isSettled, type Part, type PlanInput } from '../domain/part.ts'
 import { wantedCertificates } from './certificates.ts'
+import { servingScene, type ClusterScene } from './clusterScene.ts'
 import { backupsHealthy, walArchived } from './protection.ts'
+import { clusterPrimary, replicationHealthy } from './replication.ts'
 import { fullMessage, readOnlyAboveShare, usedShare, warnAboveShare } from './storage.ts'
 import { primaryOf, proxiesInUse, proxyKey } from '../domain/reading.ts'
 
 export function planConditions(input: PlanInput, part: Part): ConditionClaim[] {
   const instance = servingInstance(input.desired)
   const primary = instance === undefined ? null : primaryOf(input.observed, instance)
+  const scene = servingScene(input)
   const missing = dataMissing(input, instance, part)
   const claims = [
-    missing.status === 'true' ? claim('PrimaryAvailable', 'false', missing.reason, missing.message) : primaryAvailable(input, instance, primary),
+    missing.status === 'true' ? claim('PrimaryAvailable', 'false', missing.reason, missing.message) : primaryAvailable(input, instance, primary, scene),
+    ...(scene === null ? [] : [replicationHealthy(scene)]),
     endpointAvailable(input),
     storageAvailable(primary),
     backupsHealthy(input, instance),
@@ -33,9 +37,11 @@ function ready(claims: readonly ConditionClaim[]): ConditionClaim {
   return claim('Ready', missing.status, missing.reason, missing.message)
 }
 
-function primaryAvailable(input: PlanInput, instance: Instance | undefined, primary: PostgresSeen | null): ConditionClaim {
+function primaryAvailable(input: PlanInput, instance: Instance | undefined, primary: PostgresSeen | null, scene: ClusterScene | null): ConditionClaim {
   if (primary !== null) {
     const prepared = primary.databases.includes(input.desired.database.databaseName)
+    const withheld = scene === null ? null : clusterPrimary(scene)
+    if (withheld !== null) return withheld
     return prepared
       ? claim('PrimaryAvailable', 'true', 'AcceptsWrites', 'PostgreSQL accepts writes.')
       : claim('PrimaryAvailable', 'false', 'Preparing', 'PostgreSQL runs; its roles and database are being prepared.')
@@ -43,6 +49,8 @@ function primaryAvailable(input: PlanInput, instance: Instance | undefined, prim
   if (instance === undefined) return unserved(input)
   const unseen = unseenHost(input, instance.members.map((member) => member.hostId))
   if (unseen !== null) return claim('PrimaryAvailable', 'unknown', 'HostUnreachable', unseen)
+  const leaderless = scene === null ? null : clusterPrimary(scene)
+  if (leaderless !== null) return leaderless
   const probe = instance.members.map((member) => input.observed.postgres.get(member.id)).find((seen) => seen !== undefined)
   if (probe?.known === true) return claim('PrimaryAvailable', 'false', 'InRecovery', 'PostgreSQL accepts no writes: it is recovering, or it is fenced.')
   return claim('PrimaryAvailable', 'false', 'NotAnswering', `PostgreSQL does not answer: ${probe === undefined ? 'its container does not run' : probe.reason}. The condition Progressing says what is done about it.`)

@@ -2,10 +2,11 @@
  * Deletion by finalizers, each ended only when its thing is seen gone: a last backup, then containers, then volumes,
  * and, when their retention is over, the backups. Until the last backup is in, the database is kept running.
  */
+import { clusterOf, leaderOf } from '../domain/cluster.ts'
 import { servingInstance, type Finalizer, type Instance } from '../domain/desired.ts'
 import { label, type ResourceKind } from '../domain/names.ts'
 import type { ContainerSeen, EngineSeen } from '../domain/observed.ts'
-import { act, block, lookAgain, merge, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
+import { act, block, lookAgain, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { engineOf } from '../domain/reading.ts'
 import { finalBackupRestMs } from './backups.ts'
 
@@ -42,34 +43,41 @@ export function planFinalBackup(input: PlanInput): Part {
 const wayOut = 'To delete without it, ask for the deletion again with finalBackup = false; the backups that are there are kept for their time.'
 
 function isDataGone({ observed, names }: PlanInput, instance: Instance): boolean {
-  return instance.members.some((member) => {
+  // of a cluster's data one copy is enough
+  return instance.members.length > 0 && instance.members.every((member) => {
     const engine = engineOf(observed, member.hostId)
     return engine.known && !engine.value.volumes.some((volume) => volume.name === names.dataVolume(member.id))
   })
 }
 
 export function planContainersGone(input: PlanInput): Part {
-  return overEngines(input, 'containers', containersGone)
+  return overEngines(input, 'containers', (hostId, engine) => containersGone(input, hostId, engine))
 }
 
-function containersGone(hostId: string, { containers }: EngineSeen): Part[] {
-  return containers.map((seen) => planContainerGone(hostId, seen))
+/** A leader that goes last is not followed by another one. */
+function containersGone({ desired, observed, names }: PlanInput, hostId: string, { containers }: EngineSeen): Part[] {
+  const leaders = new Set(desired.instances.flatMap((instance) => leaderOf(observed, instance) ?? []).map(({ member }) => names.member(member.id)))
+  const inOrder = containers.toSorted((one, other) => Number(leaders.has(one.name)) - Number(leaders.has(other.name)))
+  return inOrder.map((seen) => planContainerGone(hostId, seen, containers))
 }
 
-function planContainerGone(hostId: string, seen: ContainerSeen): Part {
+function planContainerGone(hostId: string, seen: ContainerSeen, all: readonly ContainerSeen[]): Part {
   const target = { hostId, containerId: seen.id, name: seen.name }
   const wait = waitFor(`container ${seen.name} to be gone`, soonMs)
   // an engine refuses to remove what is on its way out
   if (seen.state === 'removing') return wait
+  // it owns the network that its member ends in
+  if (isOf(podKind, seen) && all.some((other) => isOf(memberKind, other) && other.labels[label.member] === seen.labels[label.member])) return wait
   // members end by a clean shutdown; everything else holds nothing that a kill could lose
-  if (isMember(seen) && isAlive(seen)) return merge([act({ kind: 'stopContainer', ...target, timeoutSeconds: stopTimeoutSeconds }), wait])
+  if (isOf(memberKind, seen) && isAlive(seen)) return merge([act({ kind: 'stopContainer', ...target, timeoutSeconds: stopTimeoutSeconds }), wait])
   return merge([act({ kind: 'removeContainer', ...target }), wait])
 }
 
 const memberKind: ResourceKind = 'member'
+const podKind: ResourceKind = 'pod'
 
-function isMember({ labels }: ContainerSeen): boolean {
-  return labels[label.kind] === memberKind
+function isOf(kind: ResourceKind, { labels }: ContainerSeen): boolean {
+  return labels[label.kind] === kind
 }
 
 /** A paused one is alive: stopping wakes it up, so that it can end by itself. */
@@ -80,7 +88,20 @@ function isAlive({ state }: ContainerSeen): boolean {
 export function planVolumesGone(input: PlanInput): Part {
   return overEngines(input, 'volumes', (hostId, engine) =>
     // a late call of a controller that had lost its lease may have made one, which would hold its volumes
-    engine.containers.length > 0 ? containersGone(hostId, engine) : [...volumesGone(input, hostId, engine), ...networksGone(input, hostId, engine)])
+    engine.containers.length > 0 ? containersGone(input, hostId, engine) : [...volumesGone(input, hostId, engine), ...networksGone(input, hostId, engine)],
+  scopesGone(input))
+}
+
+/** Once no member is left that would write its keys again. */
+function scopesGone({ desired, observed }: PlanInput): Part[] {
+  const isAnyLeft = [...observed.engines.values()].some((engine) => !engine.known || engine.value.containers.length > 0)
+  return desired.instances.filter(({ cluster }) => cluster !== null).map((instance) => {
+    const seen = clusterOf(observed, instance)
+    if (!seen.known) return waitFor(`etcd to answer, to remove what it holds of the cluster (${seen.reason})`, unseenMs)
+    if (seen.value.isEmpty) return nothing
+    const wait = waitFor('what etcd holds of the cluster to be gone', soonMs)
+    return isAnyLeft ? wait : merge([act({ kind: 'removeScope', instanceId: instance.id }), wait])
+  })
 }
 
 function volumesGone({ desired, names }: PlanInput, hostId: string, { volumes }: EngineSeen): Part[] {
@@ -100,13 +121,13 @@ function networksGone({ desired, names }: PlanInput, hostId: string, { networks 
     merge([act({ kind: 'removeNetwork', hostId, name }), waitFor(`network ${name} to be gone`, soonMs)]))
 }
 
-function overEngines(input: PlanInput, finalizer: Finalizer, gone: (hostId: string, engine: EngineSeen) => Part[]): Part {
+function overEngines(input: PlanInput, finalizer: Finalizer, gone: (hostId: string, engine: EngineSeen) => Part[], others: readonly Part[] = []): Part {
   const parts = input.desired.hosts.map((host) => {
     const engine = input.observed.engines.get(host.id)
     if (engine === undefined || !engine.known) return waitFor(`host ${host.name} to be seen again, to delete what it holds`, unseenMs)
     return merge(gone(host.id, engine.value))
   })
-  const all = merge(parts)
+  const all = merge([...parts, ...others])
   return all.actions.length === 0 && all.waitingFor.length === 0 ? done(finalizer, finalizer === 'volumes' && !input.desired.lastOfProject) : all
 }
 

@@ -1,6 +1,5 @@
 /** The endpoint's proxies: container, and the configuration that the running proxy has loaded. Its ports never change. */
 import { planContainer } from './containers.ts'
-import { label } from '../domain/names.ts'
 import { act, merge, nothing, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { proxiesInUse, proxyKey } from '../domain/reading.ts'
 
@@ -31,18 +30,4 @@ function planProxy(input: PlanInput, key: string): Part {
   }
   if (seen.value.configHash === blueprint.configHash) return plan.part
   return merge([plan.part, install, waitFor('the endpoint to load its new configuration', 250)])
-}
-
-/**
- * Proxies of an endpoint that another database has taken over still carry this database's label and hold the endpoint's name
- * and ports, so only this database can see them off. Their customers' sessions end with them, as a take-over promises.
- */
-export function planLeftProxies({ desired, observed }: PlanInput): Part {
-  const own = desired.endpoint?.id
-  return merge([...observed.engines].flatMap(([hostId, engine]) => (engine.known ? engine.value.containers : [])
-    .filter(({ labels }) => labels[label.endpoint] !== undefined && labels[label.endpoint] !== own)
-    .map(({ id, name }) => merge([
-      act({ kind: 'removeContainer', hostId, containerId: id, name }),
-      waitFor(`the proxy ${name} of an endpoint that was handed over to be gone`, probeSoonMs),
-    ]))))
 }

@@ -9,7 +9,8 @@ import { planContainer } from './containers.ts'
 import { planCredentials } from './credentials.ts'
 import { act, block, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { planReadOnly, planSize } from './storage.ts'
-import { engineOf, isOwnCluster } from '../domain/reading.ts'
+import { isOwnCluster } from '../domain/cluster.ts'
+import { engineOf } from '../domain/reading.ts'
 
 /** A booting server answers within a second or two; until then look often, afterwards seldom. */
 const bootMs = 10_000

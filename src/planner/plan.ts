@@ -6,16 +6,19 @@ import { isDisruptive, type Action, type Plan } from '../domain/action.ts'
 import { servingInstance } from '../domain/desired.ts'
 import { label, type ResourceKind } from '../domain/names.ts'
 import { planAgent } from './agent.ts'
+import { planCluster, planScope } from './cluster.ts'
+import { sceneOf } from './clusterScene.ts'
+import { planVolumes } from './clusterVolume.ts'
 import { planBackups } from './backups.ts'
 import { planCertificates } from './certificates.ts'
 import { planConditions } from './conditions.ts'
 import { currentFinalizer, planBackupsGone, planContainersGone, planFinalBackup, planVolumesGone } from './deletion.ts'
-import { planEndpoint, planLeftProxies } from './endpoint.ts'
+import { planEndpoint } from './endpoint.ts'
 import { planFinishedJobs } from './jobs.ts'
 import { planDataVolumes, planMembers } from './members.ts'
 import { planNetworks } from './networks.ts'
 import { block, changesAnything, isSettled, merge, nothing, type Part, type PlanInput } from '../domain/part.ts'
-import { primaryOf } from '../domain/reading.ts'
+import { primaryMember } from '../domain/reading.ts'
 
 /** `extra` is what an unfinished operation decided for this pass. */
 export function plan(input: PlanInput, extra: Part = nothing): Plan {
@@ -51,29 +54,37 @@ function planDatabase(input: PlanInput): Part {
 function planServing(input: PlanInput): Part {
   const networks = planNetworks(input)
   const certificates = planCertificates(input)
-  // a container cannot join a network that is not there yet; volumes need none
-  if (networks.actions.length > 0) return merge([networks, certificates, planDataVolumes(input, servingInstance(input.desired))])
+  // a container cannot join a network that is not there yet; what members stand on needs none
+  if (networks.actions.length > 0) return merge([networks, certificates, planFoundations(input)])
   const instance = planInstance(input)
   // PostgreSQL takes a while to come up: the endpoint is made meanwhile, and does not compete with its start for the engine
   if (instance.actions.some(makesMember)) return merge([networks, certificates, instance])
   // what serves comes before what is tidied up: only one of them may be disruptive
-  return merge([networks, certificates, instance, planEndpoint(input), planLeftProxies(input), planFinishedJobs(input)])
+  return merge([networks, certificates, instance, planEndpoint(input), planFinishedJobs(input)])
+}
+
+/** Volumes, and a cluster's scope in etcd. */
+function planFoundations(input: PlanInput): Part {
+  const instance = servingInstance(input.desired)
+  const scene = instance === undefined ? null : sceneOf(input, instance)
+  return scene === null ? planDataVolumes(input, instance) : merge([planScope(scene), planVolumes(scene)])
 }
 
 function makesMember(action: Action): boolean {
-  return action.kind === 'createContainer' && action.blueprint.labels[label.kind] === memberKind
+  return action.kind === 'createContainer' && memberKinds.has(action.blueprint.labels[label.kind] ?? '')
 }
 
-const memberKind: ResourceKind = 'member'
+const memberKinds: ReadonlySet<string> = new Set<ResourceKind>(['member', 'pod'])
 
 function planInstance(input: PlanInput): Part {
   const instance = servingInstance(input.desired)
   if (instance === undefined) return planUnserved(input)
-  const members = planMembers(input, instance)
-  const primary = primaryOf(input.observed, instance)
+  const scene = sceneOf(input, instance)
+  const members = scene === null ? planMembers(input, instance) : planCluster(scene)
+  const primary = primaryMember(input.observed, instance)
   // prepared once is enough: what is prepared anew, or cannot be, must not hold up what protects the data
-  if (primary === null || primary.preparedVersion === null || instance.initialisedAt === null) return members
-  return merge([members, planAgent(input, instance, primary), planBackups(input, instance, primary)])
+  if (primary === null || primary.postgres.preparedVersion === null || instance.initialisedAt === null) return members
+  return merge([members, planAgent(input, instance, primary), planBackups(input, instance, primary.postgres)])
 }
 
 /** Nothing serves while a restore is under way, and nothing ever will when it has failed. */

@@ -3,14 +3,16 @@
  * read-only before PostgreSQL runs into the wall; a session may still switch that off to delete what it does not need.
  */
 import type { EventNote } from '../domain/action.ts'
-import type { Member } from '../domain/desired.ts'
+import type { Desired, Member } from '../domain/desired.ts'
 import type { PostgresSeen } from '../domain/observed.ts'
-import { act, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
+import { act, lookAgain, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { wasSaid } from '../domain/reading.ts'
 
 export const readOnlyAboveShare = 0.95
 export const writableBelowShare = 0.9
 export const warnAboveShare = 0.85
+/** Of a volume that is filling or full, whose customer waits for room: as often as PostgreSQL is asked at all. */
+const tightLookMs = 20_000
 
 export function usedShare(seen: PostgresSeen): number | null {
   return seen.storage === null || seen.storage.totalBytes === 0 ? null : seen.storage.usedBytes / seen.storage.totalBytes
@@ -31,6 +33,11 @@ export function planSize({ desired, names }: PlanInput, member: Member): Part {
 export function planReadOnly({ desired }: PlanInput, member: Member, seen: PostgresSeen): Part {
   const share = usedShare(seen)
   if (share === null) return nothing
+  const isTight = share >= warnAboveShare || seen.defaultReadOnly
+  return merge([planLadder(desired, member, share, seen), isTight ? lookAgain(tightLookMs) : nothing])
+}
+
+function planLadder(desired: Desired, member: Member, share: number, seen: PostgresSeen): Part {
   if (share >= readOnlyAboveShare && !seen.defaultReadOnly) {
     const switchOff = act({ kind: 'setReadOnly', memberId: member.id, readOnly: true })
     // on a full disk even this may fail, again and again

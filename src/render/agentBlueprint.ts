@@ -38,7 +38,8 @@ interface Place {
   readonly settings: AgentSettings
   readonly desired: Desired
   readonly instance: Instance
-  readonly member: Member
+  /** By ordinal: the first is the one that a restore writes. */
+  readonly members: readonly [Member, ...Member[]]
 }
 
 /** Null until the agent's certificate exists. */
@@ -56,7 +57,7 @@ export function agentBlueprint(settings: AgentSettings, desired: Desired, instan
     name: names.agent(instance.id),
     command: ['agent'],
     limits: agentLimits,
-    restart: 'unless-stopped',
+    restart: 'always',
   }, config)
 }
 
@@ -85,7 +86,7 @@ export function jobBlueprint(settings: AgentSettings, desired: Desired, order: J
  * restore is over; the agent then puts its own files there before it starts.
  */
 function restoreBlueprint(
-  { settings, desired, instance, member }: Place, shape: Omit<Spec, 'command' | 'limits'>,
+  { settings, desired, instance, members: [member] }: Place, shape: Omit<Spec, 'command' | 'limits'>,
   { source: { label: backupLabel, targetTime } }: Extract<JobOrder, { job: 'restore' }>, source: RepositoryKeys,
 ): Blueprint {
   const names = resourceNames(settings.installation)
@@ -102,14 +103,14 @@ function restoreBlueprint(
 }
 
 function placeOf(settings: AgentSettings, desired: Desired, instance: Instance): Place | null {
-  const [member] = instance.members
-  return member === undefined ? null : { settings, desired, instance, member }
+  const [first, ...others] = instance.members.toSorted((a, b) => a.ordinal - b.ordinal)
+  return first === undefined ? null : { settings, desired, instance, members: [first, ...others] }
 }
 
-function agentShape({ settings, desired, instance, member }: Place) {
+function agentShape({ settings, desired, instance, members }: Place) {
   const { host, address } = settings.objectStore
   const names = resourceNames(settings.installation)
-  const home = hostOf(desired, member.hostId)
+  const home = hostOf(desired, members[0].hostId)
   const store = address === null ? [] : [`${host}:${address}`]
   return {
     hostId: home.id,
@@ -120,7 +121,7 @@ function agentShape({ settings, desired, instance, member }: Place) {
     ],
     network: { name: names.network(desired.project.id), aliases: [] },
     ports: [],
-    extraHosts: [hostsLine(internalName.member(member.id), home), ...store],
+    extraHosts: [...members.map(({ id, hostId }) => hostsLine(internalName.member(id), hostOf(desired, hostId))), ...store],
   }
 }
 
@@ -128,14 +129,14 @@ function storeFor({ objectStore }: AgentSettings, { trustBundlePem }: Desired): 
   return objectStore.isOurs === true ? { ...objectStore, caPem: trustBundlePem } : objectStore
 }
 
-function agentFiles({ settings, desired, instance, member }: Place): SpecFiles | null {
+function agentFiles({ settings, desired, instance, members }: Place): SpecFiles | null {
   const client = desired.certificates.get(certificateKey('agent', instance.id))
   if (client === undefined) return null
   const tier = tiers[desired.database.tier]
   return renderAgent({
     repository: { ...storeFor(settings, desired), ...instance.repository },
     retentionDays: tier.backups.retentionDays,
-    member,
+    members,
     // The rest of what may wait for the store waits at the database, where the slot has a limit of its own.
     spoolLimitBytes: Math.floor(tier.walKeepBytes / 2),
     trustBundlePem: desired.trustBundlePem,

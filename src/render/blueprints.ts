@@ -4,16 +4,20 @@
  */
 import type { JobOrder } from '../domain/action.ts'
 import type { Blueprint } from '../domain/blueprint.ts'
-import type { Desired } from '../domain/desired.ts'
+import type { Desired, Instance, Member } from '../domain/desired.ts'
 import type { Blueprinter } from '../domain/ports.ts'
 import { proxiesInUse, proxyKey } from '../domain/reading.ts'
 import { agentBlueprint, jobBlueprint, type AgentSettings, type ObjectStoreAccess, type RepositoryKeys } from './agentBlueprint.ts'
+import { clusterConfiguration } from './clusterConfiguration.ts'
+import { clusterMemberBlueprint, configurationOf, podBlueprint, type ClusterSettings } from './clusterMemberBlueprint.ts'
 import { endpointBlueprint } from './endpointBlueprint.ts'
 import { memberBlueprint } from './memberBlueprint.ts'
 
 export type { ObjectStoreAccess, RepositoryKeys } from './agentBlueprint.ts'
 
-export interface BlueprintSettings extends AgentSettings {
+export type { DcsAccess } from './clusterMember.ts'
+
+export interface BlueprintSettings extends AgentSettings, ClusterSettings {
   readonly installation: string
   /** Address on which endpoints are published to customers. */
   readonly publicBind: string
@@ -26,17 +30,30 @@ export interface JobBlueprinter extends Blueprinter {
 }
 
 export function createBlueprinter(settings: BlueprintSettings): JobBlueprinter {
-  const { installation } = settings
   return {
     blueprints: (desired) => {
       const instances = desired.instances.filter((instance) => instance.role !== 'retired')
-      const members = instances.flatMap((instance) => instance.members.map((member) =>
-        [member.id, memberBlueprint(installation, desired, instance, member)] as const))
+      const clusters = instances.filter((instance) => instance.kind === 'cluster')
+      const members = instances.flatMap((instance) => instance.members.map((member) => [member.id, ofMember(settings, desired, instance, member)] as const))
+      const pods = clusters.flatMap((instance) => instance.members.map((member) =>
+        [member.id, podBlueprint(settings.installation, desired, instance, member)] as const))
       const agents = instances.map((instance) => [instance.id, agentBlueprint(settings, desired, instance)] as const)
-      return { members: present(members), agents: present(agents), proxies: present(proxyBlueprints(settings, desired)) }
+      return {
+        members: present(members),
+        pods: present(pods),
+        configurations: new Map(clusters.map(({ id }) => [id, clusterConfiguration(configurationOf(desired))])),
+        agents: present(agents),
+        proxies: present(proxyBlueprints(settings, desired)),
+      }
     },
     jobBlueprint: (desired, order, source) => jobBlueprint(settings, desired, order, source),
   }
+}
+
+function ofMember(settings: BlueprintSettings, desired: Desired, instance: Instance, member: Member): Blueprint | null {
+  return instance.kind === 'cluster'
+    ? clusterMemberBlueprint(settings, desired, instance, member)
+    : memberBlueprint(settings.installation, desired, instance, member)
 }
 
 function proxyBlueprints(settings: BlueprintSettings, desired: Desired): (readonly [string, Blueprint | null])[] {

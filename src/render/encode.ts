@@ -5,7 +5,7 @@
 import { isIP } from 'node:net'
 import { HoldfastError } from '../domain/errors.ts'
 
-/** Text that may stand in a template as it is. Only the functions below make one. */
+/** Text that may stand in a template as it is. Only the functions below make one, and a template that is part of another. */
 export class Encoded {
   readonly text: string
 
@@ -69,6 +69,17 @@ export function iniValue(value: string): Encoded {
 export function postgresString(value: string): Encoded {
   if (!/^[\x20-\x7e]*$/.test(value)) throw invalid('PostgreSQL setting', '(not printable)')
   return new Encoded(`'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`)
+}
+
+/** A quoted scalar of YAML. For secrets, too: the text is never quoted in errors. */
+export function yamlString(value: string): Encoded {
+  if (!/^[\x20-\x7e]*$/.test(value)) throw invalid('YAML text', '(not shown)')
+  return new Encoded(JSON.stringify(value))
+}
+
+/** Lines of YAML below a key: each indented by so many spaces more. */
+export function indented(text: Encoded, spaces: number): Encoded {
+  return new Encoded(text.text.replaceAll(/^(?=.)/gm, ' '.repeat(spaces)))
 }
 
 /** One or several PEM blocks, ended by a line feed. Never quoted in errors. */

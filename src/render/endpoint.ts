@@ -2,8 +2,10 @@
  * The files of a proxy's /conf volume: HAProxy and PgBouncer of one endpoint. Pure.
  * Everything here is applied by a reload; established connections stay.
  */
+import type { RenderedFile } from '../domain/blueprint.ts'
 import { commonName, internalName } from '../domain/names.ts'
-import { address, cidr, databaseName, identifier, integer, lines, pem, port } from './encode.ts'
+import { address, cidr, databaseName, identifier, integer, lines, pem } from './encode.ts'
+import { renderBackends, type EndpointTarget } from './endpointBackends.ts'
 import { keyPairFiles, plainFile, rendered, secretFile, trustFile } from './rendered.ts'
 import type { KeyMaterial, Rendered } from './rendered.ts'
 import { renderTemplate } from './template.ts'
@@ -13,8 +15,7 @@ export interface EndpointInput {
   readonly endpointId: string
   /** The customer's database behind the pooled port. */
   readonly databaseName: string
-  /** Where the serving standalone's Postgres is published. */
-  readonly standalone: { readonly address: string; readonly port: number }
+  readonly target: EndpointTarget
   /** `max_connections` of the members. */
   readonly maxConnections: number
   /** Addresses and networks in CIDR form that the public face accepts; empty: nobody. */
@@ -38,10 +39,17 @@ export function renderEndpoint(input: EndpointInput): Rendered {
     plainFile('/conf/allowlist.lst', `${lines([...input.allowList].sort().map(cidr)).text}\n`),
     trustFile(input.trustBundlePem),
     ...keyPairFiles('server', input.server),
-    secretFile('/conf/tls/server.pem', pem(input.server.certificatePem) + pem(input.server.keyPem.reveal())),
+    pairInOneFile('server', input.server),
     ...keyPairFiles('client', input.client),
+    // HAProxy shows it where it asks after the members' health; nobody asks a standalone.
+    ...(input.target.kind === 'cluster' ? [pairInOneFile('client', input.client)] : []),
   ]
   return rendered(files, [], (hash) => plainFile('/conf/revision.cfg', `global\n  set-var proc.revision str(${hash})\n`))
+}
+
+/** As HAProxy wants it. */
+function pairInOneFile(name: string, pair: KeyMaterial): RenderedFile {
+  return secretFile(`/conf/tls/${name}.pem`, pem(pair.certificatePem) + pem(pair.keyPem.reveal()))
 }
 
 function haproxy(input: EndpointInput): string {
@@ -49,8 +57,7 @@ function haproxy(input: EndpointInput): string {
   const clients = input.maxConnections * 2 + 50
   return renderTemplate('endpoint/haproxy.cfg', {
     controller: identifier(commonName.controller(input.installation)),
-    address: address(input.standalone.address),
-    port: port(input.standalone.port),
+    backends: renderBackends(input.target),
     maxConnections: integer(clients),
     serverMaxConnections: integer(clients * 2),
     pooledConnections: integer(pooledConnections),

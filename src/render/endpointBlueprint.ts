@@ -1,9 +1,10 @@
 /** The container of one proxy: HAProxy and PgBouncer of an endpoint. */
 import type { Blueprint, PublishedPort } from '../domain/blueprint.ts'
-import { certificateKey, hostOf, servingInstance, type Desired, type Endpoint, type Member, type Proxy } from '../domain/desired.ts'
-import { internalName, label, resourceNames } from '../domain/names.ts'
+import { certificateKey, hostOf, servingInstance, type Desired, type Endpoint, type Instance, type Member, type Proxy } from '../domain/desired.ts'
+import { internalName, label, patroniName, resourceNames } from '../domain/names.ts'
 import { tiers } from '../domain/tiers.ts'
 import { renderEndpoint } from './endpoint.ts'
+import type { ClusterServer, EndpointTarget } from './endpointBackends.ts'
 import { blueprintOf } from './spec.ts'
 
 const mib = 1024 * 1024
@@ -19,16 +20,16 @@ export function endpointBlueprint(
 ): Blueprint | null {
   const server = desired.certificates.get(certificateKey('endpointServer', endpoint.id))
   const client = desired.certificates.get(certificateKey('endpointClient', endpoint.id))
-  const backend = backendOf(desired)
-  if (server === undefined || client === undefined || backend === null) return null
+  const instance = backendOf(desired)
+  const target = instance === undefined ? null : targetOf(desired, instance)
+  if (server === undefined || client === undefined || instance === undefined || target === null) return null
   const names = resourceNames(installation)
   const host = hostOf(desired, proxy.hostId)
-  const standalone = { address: hostOf(desired, backend.hostId).privateAddress, port: backend.ports.postgres }
   const config = renderEndpoint({
     installation,
     endpointId: endpoint.id,
     databaseName: desired.database.databaseName,
-    standalone,
+    target,
     maxConnections: tiers[desired.database.tier].maxConnections,
     allowList: desired.database.allowList,
     trustBundlePem: desired.trustBundlePem,
@@ -39,7 +40,7 @@ export function endpointBlueprint(
     kind: 'endpoint',
     owner: { [label.endpoint]: endpoint.id },
     // Another backend is another database to the clients: their sessions have to end, which a reload would not do.
-    remakeFor: [`${standalone.address}:${standalone.port}`],
+    remakeFor: [target.kind === 'standalone' ? `${target.address}:${target.port}` : instance.id],
     name: names.endpoint(endpoint.id, proxy.slot),
     hostId: host.id,
     image: desired.database.images.haproxy,
@@ -50,14 +51,25 @@ export function endpointBlueprint(
     // PgBouncer reaches its servers through the HAProxy beside it, under the name that their certificates carry.
     extraHosts: [`${internalName.endpoint(endpoint.id)}:127.0.0.1`],
     limits,
-    restart: 'unless-stopped',
+    restart: 'always',
   }, config)
 }
 
-/** The member that the endpoint leads to: the serving one, or the one that will serve when its restore is done. */
-function backendOf(desired: Desired): Member | null {
-  const instance = servingInstance(desired) ?? desired.instances.find((candidate) => candidate.role === 'restoring')
-  return instance?.members[0] ?? null
+/** The instance that the endpoint leads to: the serving one, or the one that will serve when its restore is done. */
+function backendOf(desired: Desired): Instance | undefined {
+  return servingInstance(desired) ?? desired.instances.find((candidate) => candidate.role === 'restoring')
+}
+
+function targetOf(desired: Desired, { kind, members }: Instance): EndpointTarget | null {
+  const [first] = members
+  if (first === undefined) return null
+  if (kind === 'cluster') return { kind, servers: members.map((member) => clusterServer(desired, member)) }
+  return { kind, address: hostOf(desired, first.hostId).privateAddress, port: first.ports.postgres }
+}
+
+function clusterServer(desired: Desired, { id, hostId, ports: { postgres, patroni } }: Member): ClusterServer {
+  if (patroni === null) throw new Error(`member ${id} of a cluster has no port for Patroni`)
+  return { name: patroniName(id), address: hostOf(desired, hostId).privateAddress, ports: { postgres, patroni }, serverName: internalName.member(id) }
 }
 
 /** The public face has an allow-list, the runtime interface mutual TLS. The private face is not published. */

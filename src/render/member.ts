@@ -1,6 +1,7 @@
 /**
  * The files of a member's /conf volume. Pure. Says nothing about the container around it.
  */
+import type { RenderedFile } from '../domain/blueprint.ts'
 import { commonName } from '../domain/names.ts'
 import { encoded, identifier, lines } from './encode.ts'
 import type { Encoded } from './encode.ts'
@@ -25,14 +26,21 @@ export interface MemberInput {
   readonly mayInitialise: boolean
 }
 
+const settingsPath = '/conf/postgresql.conf'
+
 export function renderMember(input: MemberInput): Rendered {
+  return renderedMember(memberFiles(input))
+}
+
+/** What every member has, standalone or of a cluster. */
+export function memberFiles(input: MemberInput): readonly RenderedFile[] {
   const settings = renderTemplate('member/postgresql.conf', { settings: settingLines(postgresSettings(input.sizes)) })
   const agent = identifier(commonName.agent(input.instanceId))
-  const files = [
+  return [
     plainFile('/conf/instance', `${identifier(input.instanceId).text}\n`),
     // emptied rather than left out: files that are no longer listed stay in the volume
     plainFile('/conf/initialise', input.mayInitialise ? `${identifier(input.instanceId).text}\n` : ''),
-    plainFile('/conf/postgresql.conf', settings),
+    plainFile(settingsPath, settings),
     plainFile('/conf/pg_hba.conf', renderTemplate('member/pg_hba.conf', {})),
     plainFile('/conf/pg_ident.conf', renderTemplate('member/pg_ident.conf', {
       controller: identifier(commonName.controller(input.installation)),
@@ -44,6 +52,10 @@ export function renderMember(input: MemberInput): Rendered {
     trustFile(input.trustBundlePem),
     ...keyPairFiles('server', input.server),
   ]
+}
+
+export function renderedMember(files: readonly RenderedFile[]): Rendered {
+  const settings = files.find(({ path }) => path === settingsPath)?.content ?? ''
   return rendered(files, restartLines(settings), (hash) => plainFile('/conf/revision.conf', `holdfast.config_hash = '${hash}'\n`))
 }
 

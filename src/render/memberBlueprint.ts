@@ -1,4 +1,4 @@
-/** The container of one member: PostgreSQL on its data volume. */
+/** The container of a standalone's member: PostgreSQL on its data volume. */
 import type { Blueprint } from '../domain/blueprint.ts'
 import { certificateKey, hostOf, type Desired, type Instance, type Member } from '../domain/desired.ts'
 import { label, resourceNames } from '../domain/names.ts'
@@ -45,7 +45,7 @@ export function memberBlueprint(installation: string, desired: Desired, instance
     ],
     extraHosts: [],
     limits: memberLimits(desired),
-    restart: 'unless-stopped',
+    restart: 'always',
   }, config)
 }
 
@@ -61,6 +61,6 @@ export function memberLimits(desired: Desired): Blueprint['limits'] {
 }
 
 /** While an endpoint is taken over, the pooler of the other one logs in here, too. */
-function endpointIds({ endpoint, peerEndpoint }: Desired): string[] {
+export function endpointIds({ endpoint, peerEndpoint }: Desired): string[] {
   return [endpoint?.id, peerEndpoint?.endpoint.id].filter((id) => id !== undefined)
 }

@@ -3,7 +3,7 @@
  * Values arrive encoded for the format of the file, see encode.ts. No logic in templates.
  */
 import { readFileSync } from 'node:fs'
-import type { Encoded } from './encode.ts'
+import { Encoded } from './encode.ts'
 
 const folder = new URL('../../templates/', import.meta.url)
 const cache = new Map<string, string>()
@@ -18,6 +18,12 @@ export function renderTemplate(name: string, values: Readonly<Record<string, Enc
   })
   if (unused.size > 0) throw new Error(`template ${name}: no placeholder for ${[...unused].join(', ')}`)
   return text
+}
+
+/** A part of another template: without the line that names its inputs, which are no concern of whoever reads the whole. */
+export function renderPart(name: string, values: Readonly<Record<string, Encoded>>): Encoded {
+  const text = renderTemplate(name, values)
+  return new Encoded(text.slice(text.indexOf('\n') + 1).trimEnd())
 }
 
 /** The text of a template that takes no values, such as SQL. */

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { finalizers, type Finalizer } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
+import { tierNames, topologies, type TierName, type Topology } from '../domain/tiers.ts'
 import { appendEvents, type NewEvent } from './events.ts'
 import { found } from './notFound.ts'
 import type { Sql } from './sql.ts'
@@ -14,6 +15,8 @@ export interface Changing {
   readonly teamId: string
   readonly name: string
   readonly databaseName: string
+  readonly tier: TierName
+  readonly topology: Topology
   readonly storageBytes: number
   readonly isPaused: boolean
   readonly isDeleting: boolean
@@ -28,6 +31,8 @@ const changingRow = z.object({
   teamId: z.string(),
   name: z.string(),
   databaseName: z.string(),
+  tier: z.enum(tierNames),
+  topology: z.enum(topologies),
   storageBytes: z.number(),
   isPaused: z.boolean(),
   isDeleting: z.boolean(),
@@ -39,7 +44,7 @@ export async function changeDatabase<T>(database: ControlDatabase, databaseId: s
     await sql.run(`update work_items set wake_seq = wake_seq + 1, due_at = now() where database_id = $1`, [databaseId])
     const row = await sql.maybe(
       changingRow,
-      `select p.team_id as "teamId", d.name, d.database_name as "databaseName", d.storage_bytes as "storageBytes",
+      `select p.team_id as "teamId", d.name, d.database_name as "databaseName", d.tier, d.topology, d.storage_bytes as "storageBytes",
               d.paused as "isPaused", d.deletion_requested_at is not null as "isDeleting", d.finalizers
          from databases d join projects p on p.id = d.project_id where d.id = $1 for no key update of d`,
       [databaseId],

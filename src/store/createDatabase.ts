@@ -1,13 +1,15 @@
 /** The two ways a database comes into being: empty, or restored from a backup of another one. */
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import type { Durability } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
-import { tierNames, type TierName } from '../domain/tiers.ts'
+import { tierNames, type TierName, type Topology } from '../domain/tiers.ts'
 import { writeAudit, type Actor } from './actor.ts'
 import { copyCredential, newPassword, roleName, type IssuedCredential } from './credentials.ts'
 import { databaseView } from './databaseView.ts'
 import { appendEvents } from './events.ts'
+import { allowTopology } from './highAvailability.ts'
 import { notFound } from './notFound.ts'
 import { getOperation, insertOperation } from './operations.ts'
 import { databaseNameFor, insertDatabase, newIds, type Provisioning } from './provision.ts'
@@ -22,6 +24,10 @@ export interface NewDatabase extends Provisioning {
   /** Inside PostgreSQL; by default the name with underscores. */
   readonly databaseName?: string
   readonly tier: TierName
+  /** By default one server. */
+  readonly topology?: Topology
+  /** Of a cluster; `strict` by default. */
+  readonly durability?: Durability
   /** By default what the tier gives. */
   readonly storageBytes?: number
   readonly allowList?: readonly string[]
@@ -40,25 +46,29 @@ export interface RestoredDatabase extends Provisioning, RestorePoint {
 export async function createDatabase(
   database: ControlDatabase, keyring: Keyring, request: NewDatabase, actor: Actor,
 ): Promise<{ readonly database: DatabaseView; readonly credential: IssuedCredential }> {
-  const ids = newIds()
-  const databaseName = databaseNameFor(request.name, request.databaseName)
+  const { name, tier, topology = 'standalone', durability = 'strict' } = request
+  const ids = newIds(topology)
+  const databaseName = databaseNameFor(name, request.databaseName)
   const credential = { ...(await newPassword()), roleName: roleName(databaseName, 1) }
   const view = await database.transaction(async (sql) => {
     const teamId = await teamOfProject(sql, request.projectId)
-    await insertDatabase(sql, keyring, { ...request, ids, databaseName, role: 'serving', credential })
-    await writeAudit(sql, { actor, teamId, action: 'database.create', target: ids.database, facts: { name: request.name, tier: request.tier } })
-    await appendEvents(sql, teamId, [{
-      databaseId: ids.database, severity: 'info', reason: 'DatabaseRequested', message: `The ${request.tier} database ${request.name} was asked for.`,
-    }])
+    await allowTopology(sql, teamId, tier, topology)
+    await insertDatabase(sql, keyring, { ...request, topology, durability, ids, databaseName, role: 'serving', credential })
+    await writeAudit(sql, { actor, teamId, action: 'database.create', target: ids.database, facts: { name, tier, topology } })
+    const what = topology === 'ha' ? `highly available ${tier} database ${name}` : `${tier} database ${name}`
+    await appendEvents(sql, teamId, [{ databaseId: ids.database, severity: 'info', reason: 'DatabaseRequested', message: `The ${what} was asked for.` }])
     return databaseView(sql, ids.database)
   })
   return { database: view, credential: { id: credential.id, roleName: credential.roleName, password: credential.password } }
 }
 
+/** Also of a cluster's backup: one server is restored and read fastest. */
+const restoredTopology = 'standalone'
+
 export async function createRestored(
   database: ControlDatabase, keyring: Keyring, request: RestoredDatabase, actor: Actor,
 ): Promise<{ readonly database: DatabaseView; readonly operation: OperationView }> {
-  const ids = newIds()
+  const ids = newIds(restoredTopology)
   const [operationId, credentialId] = [randomUUID(), randomUUID()]
   return database.transaction(async (sql) => {
     const teamId = await teamOfProject(sql, request.projectId)
@@ -69,7 +79,8 @@ export async function createRestored(
     refuseSmaller(storageBytes, source.storageBytes)
     const credential = await copyCredential(sql, keyring, request.sourceDatabaseId, credentialId)
     const allowList = request.allowList ?? source.allowList
-    await insertDatabase(sql, keyring, { ...request, ids, databaseName: source.databaseName, tier, storageBytes, allowList, role: 'restoring', credential })
+    const rows = { ...request, topology: restoredTopology, durability: 'strict', ids, databaseName: source.databaseName, tier, storageBytes, allowList } as const
+    await insertDatabase(sql, keyring, { ...rows, role: 'restoring', credential })
     await insertOperation(sql, { id: operationId, databaseId: ids.database, kind: 'restore', input: chosen.source }, actor)
     await keepSource(sql, request.sourceDatabaseId)
     await writeRestoreStory(sql, request, chosen, { teamId, databaseId: ids.database, operationId }, actor)

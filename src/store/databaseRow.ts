@@ -1,8 +1,8 @@
 /** The row of a database itself, in a statement or inside JSON. */
 import { z } from 'zod'
 import { conditionTypes, type Condition } from '../domain/conditions.ts'
-import { finalizers, type Database } from '../domain/desired.ts'
-import { tierNames } from '../domain/tiers.ts'
+import { durabilities, finalizers, type Database } from '../domain/desired.ts'
+import { tierNames, topologies } from '../domain/tiers.ts'
 import { time } from './sql.ts'
 
 export const conditionRow: z.ZodType<Condition> = z.object({
@@ -18,7 +18,8 @@ export const databaseShape = {
   name: z.string(),
   databaseName: z.string(),
   tier: z.enum(tierNames),
-  topology: z.enum(['standalone', 'ha']),
+  topology: z.enum(topologies),
+  durability: z.enum(durabilities),
   storageBytes: z.number(),
   allowList: z.array(z.string()),
   paused: z.boolean(),
@@ -38,7 +39,7 @@ export const databaseShape = {
 export const databaseRow: z.ZodType<Database> = z.object(databaseShape)
 
 export const databaseColumns = `
-  d.id, d.name, d.database_name as "databaseName", d.tier, d.topology, d.storage_bytes as "storageBytes",
+  d.id, d.name, d.database_name as "databaseName", d.tier, d.topology, d.durability, d.storage_bytes as "storageBytes",
   d.allow_list as "allowList", d.paused, d.images, d.extra_certificate_names as "extraCertificateNames",
   d.generation, d.observed_generation as "observedGeneration", d.conditions, d.created_at as "createdAt",
   d.deletion_requested_at as "deletionRequestedAt", d.final_backup as "finalBackup",

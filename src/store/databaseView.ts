@@ -5,7 +5,7 @@ import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { notFound } from './notFound.ts'
 import { operationColumns, operationRow } from './operations.ts'
 import { time, type Sql } from './sql.ts'
-import type { CredentialView, DatabaseView, InstanceView, MemberView } from './views.ts'
+import type { CredentialView, DatabaseView, EndpointView, InstanceView, LastFailover, MemberView } from './views.ts'
 
 export async function databaseView(sql: Sql, databaseId: string): Promise<DatabaseView> {
   const [view] = await databaseViews(sql, [databaseId])
@@ -31,6 +31,7 @@ const memberRow: z.ZodType<MemberView> = z.object({
   timeline: z.number().nullable(),
   lagBytes: z.number().nullable(),
   syncState: z.string().nullable(),
+  patroniState: z.string().nullable(),
 })
 
 const instanceRow: z.ZodType<InstanceView> = z.object({
@@ -51,14 +52,24 @@ const credentialRow: z.ZodType<CredentialView> = z.object({
   lastSeenAt: time.nullable(),
 })
 
+const ports = z.object({ rw: z.number(), ro: z.number(), pooled: z.number() })
+const endpointRow: z.ZodType<EndpointView> = z.object({
+  id: z.string(), host: z.string(), ports, proxies: z.array(z.object({ slot: z.number(), host: z.string(), ports })),
+})
+
+const lastFailoverRow: z.ZodType<LastFailover> = z.object({
+  at: time, writeGapMs: z.number().nullable(), reason: z.string(), eventSeq: z.number().nullable(),
+})
+
 const viewRow = z.object({
   ...databaseShape,
   team: named,
   project: named,
   instances: z.array(instanceRow),
-  endpoint: z.object({ id: z.string(), host: z.string(), ports: z.object({ rw: z.number(), ro: z.number(), pooled: z.number() }) }).nullable(),
+  endpoint: endpointRow.nullable(),
   credentials: z.array(credentialRow),
   operation: operationRow.nullable(),
+  lastFailover: lastFailoverRow.nullable(),
   verified: z.number(),
   repositoryBytes: z.number(),
   newestVerifiedAt: time.nullable(),
@@ -79,7 +90,8 @@ function toView(row: z.output<typeof viewRow>): DatabaseView {
 
 const members = `
   select m.id, 'member-' || m.ordinal as name, h.name as host, m.ordinal, m.status ->> 'role' as role, m.status ->> 'containerId' as "containerId",
-         (m.status ->> 'timeline')::bigint as timeline, (m.status ->> 'lagBytes')::bigint as "lagBytes", m.status ->> 'syncState' as "syncState"
+         (m.status ->> 'timeline')::bigint as timeline, (m.status ->> 'lagBytes')::bigint as "lagBytes", m.status ->> 'syncState' as "syncState",
+         m.status ->> 'patroniState' as "patroniState"
     from members m join hosts h on h.id = m.host_id where m.instance_id = i.id order by m.ordinal`
 
 const instances = `
@@ -87,9 +99,15 @@ const instances = `
          (select coalesce(json_agg(member), '[]') from (${members}) member) as members
     from instances i where i.database_id = d.id order by i.created_at, i.id`
 
-/** Addresses of slot 0: the second proxy is in use only once the database is highly available. */
+const proxyPorts = `json_build_object('rw', x.rw_port, 'ro', x.ro_port, 'pooled', x.pooled_port)`
+
+/** The second proxy is in use only once the database is highly available. */
+const proxies = `
+  select x.slot, h.name as host, ${proxyPorts} as ports from endpoint_proxies x join hosts h on h.id = x.host_id
+   where x.endpoint_id = e.id and (x.slot = 0 or d.topology = 'ha') order by x.slot`
+
 const endpoint = `
-  select e.id, e.host_name as host, json_build_object('rw', x.rw_port, 'ro', x.ro_port, 'pooled', x.pooled_port) as ports
+  select e.id, e.host_name as host, ${proxyPorts} as ports, (select json_agg(proxy) from (${proxies}) proxy) as proxies
     from endpoints e join endpoint_proxies x on x.endpoint_id = e.id and x.slot = 0 where e.database_id = d.id`
 
 const credentials = `
@@ -98,6 +116,20 @@ const credentials = `
 
 const operation = `
   select ${operationColumns} from operations o where o.database_id = d.id order by (o.finished_at is null) desc, o.created_at desc limit 1`
+
+const guarded = `
+  select v.at, (v.outcome ->> 'writeGapMs')::float8 as "writeGapMs", v.outcome ->> 'reason' as reason, coalesce(v.outcome_event_seq, v.event_seq) as "eventSeq"
+    from failover_verdicts v where v.database_id = d.id and v.outcome ->> 'leaderChanged' = 'true' order by v.at desc, v.id limit 1`
+
+const noticed = `
+  select e.at, (e.facts ->> 'writeGapMs')::float8 as "writeGapMs", e.reason, e.seq as "eventSeq"
+    from events e where e.database_id = d.id and e.reason = 'FailedOver' order by e.seq desc limit 1`
+
+/** What a pass noticed is news only where the guard did not tell of it before: it was away, and Patroni failed over by itself. */
+const lastFailover = `
+  select seen.at, seen."writeGapMs", seen.reason, seen."eventSeq"
+    from (select *, at as since from (${guarded}) told union all select *, at - interval '2 minutes' from (${noticed}) noticed) seen
+   order by seen.since desc limit 1`
 
 const newestBackup = `select ${backupColumns} from backups b where b.database_id = d.id order by b.requested_at desc, b.id limit 1`
 
@@ -108,6 +140,7 @@ const viewStatement = `
          (select to_json(endpoint) from (${endpoint}) endpoint) as endpoint,
          (select coalesce(json_agg(credential), '[]') from (${credentials}) credential) as credentials,
          (select to_json(operation) from (${operation}) operation) as operation,
+         (select to_json(failover) from (${lastFailover}) failover) as "lastFailover",
          kept.verified, kept."repositoryBytes", kept."newestVerifiedAt",
          (select to_json(newest) from (${newestBackup}) newest) as "newestBackup",
          w.last_pass_at as "lastPassAt", w.last_error as "lastError"

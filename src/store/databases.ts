@@ -1,12 +1,13 @@
 /** Databases: what is asked for, changed and asked to end. Nothing here touches an engine; the loop is woken and looks. */
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import type { Backup, Database, OperationKind } from '../domain/desired.ts'
+import type { Backup, Database } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { writeAudit, type Actor } from './actor.ts'
 import { backupColumns, backupRow } from './backups.ts'
 import { changeDatabase, refuseDeleting, refusePaused } from './changeDatabase.ts'
+import { orderOfCluster, type ClusterOrder } from './clusterOperations.ts'
 import { createDatabase, createRestored, type NewDatabase, type RestoredDatabase } from './createDatabase.ts'
 import { beginOverlap, insertCredential, newPassword, roleName, type IssuedCredential } from './credentials.ts'
 import { databaseColumns, databaseShape } from './databaseRow.ts'
@@ -14,14 +15,14 @@ import { databaseView } from './databaseView.ts'
 import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
 import { found } from './notFound.ts'
-import { getOperation, insertOperation } from './operations.ts'
 import { patchDatabase, type DatabasePatch } from './patchDatabase.ts'
 import type { Sql } from './sql.ts'
+import { startOperation, type OperationRequest } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
 import type { DatabaseView, OperationView, Page } from './views.ts'
 
 export interface DatabaseStore {
-  /** Errors: `NotFound` (project), `NameTaken`, `InvalidRequest`, `NoCapacity`, `PortsExhausted`, `NetworksExhausted`. */
+  /** Errors: `NotFound` (project), `NameTaken`, `InvalidRequest`, `TierNotHa`, `HaNotEnabled`, `NoCapacity`, `PortsExhausted`, `NetworksExhausted`. */
   create(request: NewDatabase, actor: Actor): Promise<{ readonly database: DatabaseView; readonly credential: IssuedCredential }>
   /** Also `BackupNotUsable`, `RestorePointOutOfRange`, `StorageCannotShrink`. Role and password are the source's current ones. */
   createRestored(request: RestoredDatabase, actor: Actor): Promise<{ readonly database: DatabaseView; readonly operation: OperationView }>
@@ -30,10 +31,13 @@ export interface DatabaseStore {
   view(databaseId: string): Promise<DatabaseView>
   /** Newest first. Throws `InvalidRequest` for a cursor that no page gave out. */
   list(filter: DatabaseFilter): Promise<Page<DatabaseView>>
-  /** Errors: `DatabaseDeleting`, `StorageCannotShrink`, `NameTaken`. Raises the generation if anything changed. */
+  /**
+   * Errors: `DatabaseDeleting`, `StorageCannotShrink`, `NameTaken`; of a cluster's tier also `TierNotHa`, `DatabasePaused` and
+   * `OperationInProgress`, for it changes by an operation; `NotHighlyAvailable`. Raises the generation if anything changed.
+   */
   patch(databaseId: string, patch: DatabasePatch, actor: Actor): Promise<DatabaseView>
   /**
-   * Errors: `ConfirmationRequired`, `DatabasePaused`, `OperationInProgress`. A restore under way is cancelled. Asked
+   * Errors: `ConfirmationRequired`, `DatabasePaused`, `OperationInProgress` (a takeover). Any other operation is cancelled. Asked
    * again it changes what is still open: whether a last backup is taken, and how long backups are kept.
    */
   requestDeletion(databaseId: string, request: DeletionRequest, actor: Actor): Promise<DatabaseView>
@@ -43,13 +47,8 @@ export interface DatabaseStore {
   requestBackup(databaseId: string, kind: Backup['kind'], actor: Actor): Promise<{ readonly backup: Backup; readonly created: boolean }>
   /** Begins in the phase `beginning`. Errors: `OperationInProgress`, `DatabaseDeleting`, `DatabasePaused`. */
   startOperation(databaseId: string, operation: OperationRequest, actor: Actor): Promise<OperationView>
-}
-
-export interface OperationRequest {
-  readonly kind: OperationKind
-  readonly input: unknown
-  /** 1 by default. */
-  readonly machineVersion?: number
+  /** Also `NotHighlyAvailable`, `DatabaseNotReady`, `MemberIsLeader`, and `InvalidRequest` for a member that it does not have. */
+  orderOfCluster(databaseId: string, order: ClusterOrder, actor: Actor): Promise<OperationView>
 }
 
 export function databaseStore(database: ControlDatabase, keyring: Keyring): DatabaseStore {
@@ -64,6 +63,7 @@ export function databaseStore(database: ControlDatabase, keyring: Keyring): Data
     rotateCredential: (databaseId, { overlapSeconds }, actor) => rotateCredential(database, keyring, databaseId, overlapSeconds, actor),
     requestBackup: (databaseId, kind, actor) => requestBackup(database, databaseId, kind, actor),
     startOperation: (databaseId, operation, actor) => startOperation(database, databaseId, operation, actor),
+    orderOfCluster: (databaseId, order, actor) => orderOfCluster(database, databaseId, order, actor),
   }
 }
 
@@ -121,18 +121,5 @@ async function requestBackup(database: ControlDatabase, databaseId: string, kind
     await writeAudit(sql, { actor, teamId: change.teamId, action: 'backup.request', target: databaseId, facts: { backupId: id, kind } })
     await change.tell({ severity: 'info', reason: 'BackupRequested', message: `A backup (${kind}) was asked for.`, facts: { backupId: id, kind } })
     return { backup, created: true }
-  })
-}
-
-async function startOperation(database: ControlDatabase, databaseId: string, request: OperationRequest, actor: Actor): Promise<OperationView> {
-  const id = randomUUID()
-  return changeDatabase(database, databaseId, async (sql, change) => {
-    refuseDeleting(change)
-    refusePaused(change)
-    await insertOperation(sql, { ...request, id, databaseId }, actor)
-    const { kind } = request
-    await writeAudit(sql, { actor, teamId: change.teamId, action: 'operation.start', target: databaseId, facts: { operationId: id, kind } })
-    await change.tell({ operationId: id, severity: 'info', reason: 'OperationRequested', message: `The operation ${kind} was asked for.`, facts: { kind } })
-    return getOperation(sql, id)
   })
 }

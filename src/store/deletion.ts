@@ -3,7 +3,7 @@
  * members with the volumes, the database itself with its last backup.
  */
 import { z } from 'zod'
-import type { Finalizer } from '../domain/desired.ts'
+import { operationKinds, type Finalizer } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { writeAudit, type Actor } from './actor.ts'
 import { changeDatabase, refusePaused, type Changing } from './changeDatabase.ts'
@@ -47,13 +47,13 @@ function requireConfirmation({ name }: Changing, { confirmName }: DeletionReques
   throw new HoldfastError('ConfirmationRequired', 'A deletion has to be confirmed with the name of the database.', { next: `Give confirmName: ${name}.` })
 }
 
-const operationRow = z.object({ id: z.string(), kind: z.string() })
+const operationRow = z.object({ id: z.string(), kind: z.enum(operationKinds) })
 
-/** A restore fills only what is about to be deleted; anything else may be half-way between two databases. */
+/** What an operation does to this database alone goes with it; a takeover may be half-way between two databases. */
 async function endOperation(sql: Sql, databaseId: string): Promise<void> {
   const operation = await sql.maybe(operationRow, `select id, kind from operations where database_id = $1 and finished_at is null for no key update`, [databaseId])
   if (operation === undefined) return
-  if (operation.kind === 'restore') return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
+  if (operation.kind !== 'takeOverEndpoint') return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
   throw new HoldfastError('OperationInProgress', `The operation ${operation.kind} on this database is not finished yet.`, { next: 'Wait until it has ended, then delete.' })
 }
 

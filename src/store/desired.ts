@@ -1,11 +1,15 @@
 /** Everything a pass needs about one database, in one statement and one parse; secrets are opened. */
 import { z } from 'zod'
-import { certificateKey, type Credential, type Desired, type Endpoint, type Instance, type KeyPair, type Operation } from '../domain/desired.ts'
+import {
+  certificateKey, operationKinds, type ClusterScope, type Credential, type Desired, type Endpoint, type Instance, type KeyPair, type Operation,
+} from '../domain/desired.ts'
 import type { Keyring } from '../domain/keyring.ts'
+import { clusterUser } from '../domain/names.ts'
 import { backupRow } from './backups.ts'
 import { databaseShape } from './databaseRow.ts'
 import { desiredStatement } from './desiredStatement.ts'
 import { hostRow } from './hosts.ts'
+import { openOnce, type OpenSecret } from './openedSecrets.ts'
 import { sealContext } from './seal.ts'
 import { json, time } from './sql.ts'
 import type { ControlDatabase } from './transaction.ts'
@@ -13,17 +17,25 @@ import type { ControlDatabase } from './transaction.ts'
 export interface DesiredStore {
   /** Null when the database is not (or no longer) there. */
   load(databaseId: string): Promise<Desired | null>
+  /** Ids of the databases that have a cluster, whatever becomes of them. */
+  withClusters(): Promise<readonly string[]>
 }
 
 export function desiredStore(database: ControlDatabase, keyring: Keyring): DesiredStore {
+  const open = openOnce(keyring)
   return {
     async load(databaseId) {
       const row = await database.maybe(desiredRow, desiredStatement, [databaseId])
-      return row === undefined ? null : toDesired(row, keyring)
+      return row === undefined ? null : toDesired(row, open)
+    },
+    async withClusters() {
+      const rows = await database.many(idRow, `select distinct i.database_id as id from instances i join databases d on d.id = i.database_id where i.kind = 'cluster' and d.removed_at is null`)
+      return rows.map(({ id }) => id)
     },
   }
 }
 
+const idRow = z.object({ id: z.string() })
 const named = z.object({ id: z.string(), name: z.string() })
 
 const instanceRow = z.object({
@@ -34,12 +46,14 @@ const instanceRow = z.object({
   systemIdentifier: z.string().nullable(),
   repositoryPath: z.string(),
   repositoryCipher: z.string(),
+  dcsPassword: z.string().nullable(),
+  lastLeader: z.object({ memberId: z.string(), timeline: z.number() }).nullable(),
   members: z.array(z.object({
     id: z.string(),
     instanceId: z.string(),
     hostId: z.string(),
     ordinal: z.number(),
-    ports: z.object({ postgres: z.number(), backup: z.number() }),
+    ports: z.object({ postgres: z.number(), backup: z.number(), patroni: z.number().nullable() }),
     volumeBytes: z.number().nullable(),
   })),
 })
@@ -78,7 +92,7 @@ const certificateRow = z.object({
 
 const operationRow: z.ZodType<Operation> = z.object({
   id: z.string(),
-  kind: z.enum(['restore', 'takeOverEndpoint']),
+  kind: z.enum(operationKinds),
   machineVersion: z.number(),
   phase: z.string(),
   input: json,
@@ -107,28 +121,34 @@ const desiredRow = z.object({
   peerEndpoint: z.object({ databaseId: z.string(), endpoint: endpointRow }).nullable(),
 })
 
-function toDesired(row: z.output<typeof desiredRow>, keyring: Keyring): Desired {
+function toDesired(row: z.output<typeof desiredRow>, open: OpenSecret): Desired {
   return {
     ...row,
-    instances: row.instances.map((instance) => openInstance(instance, keyring)),
-    credentials: row.credentials.map((credential) => openCredential(credential, keyring)),
-    certificates: new Map(row.certificates.map((certificate) => openCertificate(certificate, keyring))),
+    instances: row.instances.map((instance) => openInstance(instance, open)),
+    credentials: row.credentials.map((credential) => openCredential(credential, open)),
+    certificates: new Map(row.certificates.map((certificate) => openCertificate(certificate, open))),
   }
 }
 
-function openInstance({ repositoryPath, repositoryCipher, ...instance }: z.output<typeof instanceRow>, keyring: Keyring): Instance {
-  return { ...instance, repository: { path: repositoryPath, cipher: keyring.open(repositoryCipher, sealContext.repositoryCipher(instance.id)) } }
+function openInstance({ repositoryPath, repositoryCipher, dcsPassword, ...instance }: z.output<typeof instanceRow>, open: OpenSecret): Instance {
+  const cipher = open(repositoryCipher, sealContext.repositoryCipher(instance.id))
+  return { ...instance, repository: { path: repositoryPath, cipher }, cluster: dcsPassword === null ? null : openScope(instance.id, dcsPassword, open) }
 }
 
-function openCredential({ password, verifier, ...credential }: z.output<typeof credentialRow>, keyring: Keyring): Credential {
+/** Only the password is kept: scope and user follow from the instance. */
+function openScope(instanceId: string, sealed: string, open: OpenSecret): ClusterScope {
+  return { scope: instanceId, user: clusterUser(instanceId), password: open(sealed, sealContext.dcsPassword(instanceId)) }
+}
+
+function openCredential({ password, verifier, ...credential }: z.output<typeof credentialRow>, open: OpenSecret): Credential {
   return {
     ...credential,
-    password: keyring.open(password, sealContext.password(credential.id)),
-    verifier: keyring.open(verifier, sealContext.verifier(credential.id)),
+    password: open(password, sealContext.password(credential.id)),
+    verifier: open(verifier, sealContext.verifier(credential.id)),
   }
 }
 
-function openCertificate({ purpose, ownerId, sealedKey, ...certificate }: z.output<typeof certificateRow>, keyring: Keyring): [string, KeyPair] {
-  const keyPem = keyring.open(sealedKey, sealContext.certificateKey(purpose, ownerId))
+function openCertificate({ purpose, ownerId, sealedKey, ...certificate }: z.output<typeof certificateRow>, open: OpenSecret): [string, KeyPair] {
+  const keyPem = open(sealedKey, sealContext.certificateKey(purpose, ownerId))
   return [certificateKey(purpose, ownerId), { ...certificate, keyPem }]
 }

@@ -13,12 +13,12 @@ function single(row: string): string {
 
 const memberRows = `
   select m.id, m.instance_id as "instanceId", m.host_id as "hostId", m.ordinal, m.volume_bytes as "volumeBytes",
-         json_build_object('postgres', m.postgres_port, 'backup', m.backup_port) as ports
+         json_build_object('postgres', m.postgres_port, 'backup', m.backup_port, 'patroni', m.patroni_port) as ports
     from members m where m.instance_id = i.id order by m.ordinal`
 
 const instanceRows = `
   select i.id, i.kind, i.role, i.initialised_at as "initialisedAt", i.system_identifier as "systemIdentifier",
-         i.repository_path as "repositoryPath", i.repository_cipher as "repositoryCipher", ${list(memberRows)} as members
+         i.repository_path as "repositoryPath", i.repository_cipher as "repositoryCipher", i.dcs_password as "dcsPassword", i.last_leader as "lastLeader", ${list(memberRows)} as members
     from instances i where i.database_id = d.id order by i.created_at, i.id`
 
 const proxyRows = `

@@ -20,9 +20,16 @@ export interface EventStore {
   append(teamId: string, event: NewEvent): Promise<EventView>
   /** In order; at most 500, 100 by default. */
   list(filter: { readonly teamId: string; readonly afterSeq?: number; readonly databaseId?: string; readonly limit?: number }): Promise<readonly EventView[]>
+  /** Throws `NotFound`. */
+  get(teamId: string, seq: number): Promise<EventView>
+  /** What belongs to it, in order and with itself: of its operation, else what happened to its database at about the same time. At most 100. */
+  around(event: EventView, teamId: string): Promise<readonly EventView[]>
 }
 
 const usualLimit = 100
+const mostAround = 100
+/** What happens to a database within this time of an event has to do with it more often than not. */
+const aroundSeconds = 60
 const longestList = 500
 
 const eventRow: z.ZodType<EventView> = z.object({
@@ -51,6 +58,22 @@ export function eventStore(database: ControlDatabase): EventStore {
           where team_id = $1 and seq > $2 and ($3::uuid is null or database_id = $3)
           order by seq limit $4`,
         [teamId, afterSeq, databaseId ?? null, Math.min(limit, longestList)],
+      ),
+    async get(teamId, seq) {
+      const event = await database.maybe(eventRow, `select ${columns} from events where team_id = $1 and seq = $2`, [teamId, seq])
+      return found(event, 'event', String(seq))
+    },
+    around: (event, teamId) =>
+      database.many(
+        eventRow,
+        `select ${columns} from (
+           select * from events
+            where team_id = $1
+              and (seq = $2 or (operation_id = $4 and database_id = $3)
+                   or ($4::uuid is null and database_id = $3 and abs(extract(epoch from at - $5::timestamptz)) <= $6))
+            order by abs(seq - $2) limit $7) near
+          order by seq`,
+        [teamId, event.seq, event.databaseId, event.operationId, event.at, aroundSeconds, mostAround],
       ),
   }
 }

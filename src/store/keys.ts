@@ -27,7 +27,7 @@ export function keyStore(database: ControlDatabase, keyring: Keyring): KeyStore 
     async inUse() {
       const counts: Record<string, number> = {}
       for (const { table, column, key } of sealedColumns) {
-        const rows = await database.many(sealedRow, `select ${key} as key, ${column} as sealed from ${table}`)
+        const rows = await database.many(sealedRow, `select ${key} as key, ${column} as sealed from ${table} where ${column} is not null`)
         for (const { sealed } of rows) counts[keyIdOf(sealed)] = (counts[keyIdOf(sealed)] ?? 0) + 1
       }
       return counts

@@ -1,6 +1,6 @@
 /** Operations: the persisted phases of what needs an order. The phase row is the intent, written before its effect. */
 import { z } from 'zod'
-import type { OperationKind } from '../domain/desired.ts'
+import { operationKinds, type OperationKind } from '../domain/desired.ts'
 import type { Actor } from './actor.ts'
 import { failureRow } from './backups.ts'
 import { appendDatabaseEvents } from './events.ts'
@@ -44,7 +44,7 @@ const longestList = 100
 export const operationRow: z.ZodType<OperationView> = z.object({
   id: z.string(),
   databaseId: z.string(),
-  kind: z.enum(['restore', 'takeOverEndpoint']),
+  kind: z.enum(operationKinds),
   machineVersion: z.number(),
   phase: z.string(),
   waitingFor: z.string().nullable(),

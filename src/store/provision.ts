@@ -1,19 +1,18 @@
 /**
  * Inserts everything a new database consists of, in the order in which the rows refer to each other: hosts and networks,
- * the database, its instance with a member, its endpoint with two proxies, a credential, and its place in the queue.
+ * the database, its instance with its members, its endpoint with two proxies, a credential, and its place in the queue.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import type { Database, Host, InstanceRole } from '../domain/desired.ts'
+import type { Database, Durability, Host, InstanceRole } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { place, type HostLoad, type Placement } from '../domain/placement.ts'
-import { Secret } from '../domain/secret.ts'
-import { tiers, type TierName } from '../domain/tiers.ts'
+import { tiers, type TierName, type Topology } from '../domain/tiers.ts'
 import { insertCredential, type NewCredential } from './credentials.ts'
 import { hostColumns, hostRow } from './hosts.ts'
+import { insertInstance, insertMembers, memberCounts, type NewMember } from './instanceRows.ts'
 import { lockHosts, reserveNetwork, reservePort, type NetworkPool, type PortRanges } from './ports.ts'
-import { sealContext } from './seal.ts'
 import type { Sql } from './sql.ts'
 
 /** What a new database takes from the installation's settings. */
@@ -31,6 +30,8 @@ export interface NewRows extends Provisioning {
   readonly name: string
   readonly databaseName: string
   readonly tier: TierName
+  readonly topology: Topology
+  readonly durability: Durability
   readonly storageBytes?: number | undefined
   readonly allowList?: readonly string[] | undefined
   readonly role: Extract<InstanceRole, 'serving' | 'restoring'>
@@ -41,23 +42,24 @@ export interface NewRows extends Provisioning {
 export interface NewIds {
   readonly database: string
   readonly instance: string
-  readonly member: string
+  /** By ordinal. */
+  readonly members: readonly string[]
   readonly endpoint: string
 }
 
-export function newIds(): NewIds {
-  return { database: randomUUID(), instance: randomUUID(), member: randomUUID(), endpoint: randomUUID() }
+export function newIds(topology: Topology): NewIds {
+  const members = Array.from({ length: memberCounts[topology] }, () => randomUUID())
+  return { database: randomUUID(), instance: randomUUID(), members, endpoint: randomUUID() }
 }
 
-/** pgBackRest derives its keys from it: 256 random bits. */
-const cipherBytes = 32
-
 export async function insertDatabase(sql: Sql, keyring: Keyring, rows: NewRows): Promise<void> {
-  const placement = place(await hostLoads(sql))
+  const { ids, topology, role, portRanges } = rows
+  const placement = place(await hostLoads(sql), ids.members.length)
   await reserveHosts(sql, rows, placement)
   await insertSpec(sql, rows)
-  await insertInstance(sql, keyring, rows)
-  await insertMember(sql, rows, placement.member)
+  const instance = { id: ids.instance, databaseId: ids.database, topology, role }
+  await insertInstance(sql, keyring, instance)
+  await insertMembers(sql, instance, placed(ids.members, placement.members), portRanges.internal)
   await insertEndpoint(sql, rows, placement.proxies)
   await insertCredential(sql, keyring, rows.ids.database, rows.credential)
   await sql.run(`insert into work_items (database_id) values ($1)`, [rows.ids.database])
@@ -73,36 +75,26 @@ async function hostLoads(sql: Sql): Promise<HostLoad[]> {
   )
 }
 
-async function reserveHosts(sql: Sql, { projectId, networkPool }: NewRows, { member, proxies }: Placement): Promise<void> {
-  const hostIds = new Set([member, ...proxies].map(({ id }) => id))
+async function reserveHosts(sql: Sql, { projectId, networkPool }: NewRows, { members, proxies }: Placement): Promise<void> {
+  const hostIds = new Set([...members, ...proxies].map(({ id }) => id))
   await lockHosts(sql, [...hostIds])
   for (const hostId of hostIds) await reserveNetwork(sql, projectId, hostId, networkPool)
 }
 
 async function insertSpec(sql: Sql, rows: NewRows): Promise<void> {
-  const { ids, projectId, name, databaseName, tier, storageBytes = tiers[tier].storageBytes, allowList, images } = rows
+  const { ids, projectId, name, databaseName, tier, topology, durability, storageBytes = tiers[tier].storageBytes, allowList, images } = rows
   await sql.run(
-    `insert into databases (id, project_id, name, database_name, tier, storage_bytes, images, allow_list)
-     values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::cidr[], '{0.0.0.0/0,::/0}'))`,
-    [ids.database, projectId, name, databaseName, tier, storageBytes, JSON.stringify(images), allowList ?? null],
+    `insert into databases (id, project_id, name, database_name, tier, topology, durability, storage_bytes, images, allow_list)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::cidr[], '{0.0.0.0/0,::/0}'))`,
+    [ids.database, projectId, name, databaseName, tier, topology, durability, storageBytes, JSON.stringify(images), allowList ?? null],
   )
 }
 
-async function insertInstance(sql: Sql, keyring: Keyring, { ids, role }: NewRows): Promise<void> {
-  const cipher = new Secret(randomBytes(cipherBytes).toString('base64url'))
-  await sql.run(
-    `insert into instances (id, database_id, kind, role, repository_path, repository_cipher) values ($1, $2, 'standalone', $3, $4, $5)`,
-    [ids.instance, ids.database, role, `/lineages/${ids.instance}`, keyring.seal(cipher, sealContext.repositoryCipher(ids.instance))],
-  )
-}
-
-async function insertMember(sql: Sql, { ids, portRanges }: NewRows, host: Host): Promise<void> {
-  const reserve = (purpose: string): Promise<number> =>
-    reservePort(sql, { hostIds: [host.id], range: portRanges.internal, ownerId: ids.member, purpose })
-  const [postgres, backup] = [await reserve('postgres'), await reserve('backup')]
-  await sql.run(`insert into members (id, instance_id, host_id, ordinal, postgres_port, backup_port) values ($1, $2, $3, 1, $4, $5)`, [
-    ids.member, ids.instance, host.id, postgres, backup,
-  ])
+function placed(ids: readonly string[], hosts: readonly Host[]): NewMember[] {
+  return ids.flatMap((id, index) => {
+    const host = hosts[index]
+    return host === undefined ? [] : [{ id, host }]
+  })
 }
 
 interface ProxyPorts {

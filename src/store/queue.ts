@@ -16,8 +16,11 @@ import type { Failure } from './views.ts'
 export interface ClaimOptions {
   readonly holder: string
   readonly leaseSeconds: number
-  /** The newest version of each machine that this controller understands; databases with a newer unfinished operation are left to others. */
-  readonly machineVersions?: Readonly<Record<OperationKind, number>>
+  /**
+   * The newest version of each machine that this controller understands; databases with an unfinished operation of a
+   * newer one, or of a kind that is not listed, are left to others. Left out: it understands everything.
+   */
+  readonly machineVersions?: Readonly<Partial<Record<OperationKind, number>>>
 }
 
 export interface QueueDepth {
@@ -90,11 +93,11 @@ const claimed = `
 const understood = `
   not exists (select from operations o
                where o.database_id = q.database_id and o.finished_at is null
-                 and o.machine_version > coalesce(($3::jsonb ->> o.kind)::int, o.machine_version))`
+                 and $3::jsonb is not null and o.machine_version > coalesce(($3::jsonb ->> o.kind)::int, 0))`
 
 export function queueStore(database: ControlDatabase): QueueStore {
   return {
-    claim: ({ holder, leaseSeconds, machineVersions = {}, limit }) =>
+    claim: ({ holder, leaseSeconds, machineVersions, limit }) =>
       database.many(
         leaseRow,
         `with due as (
@@ -102,9 +105,9 @@ export function queueStore(database: ControlDatabase): QueueStore {
             where q.due_at <= now() and (q.lease_until is null or q.lease_until <= now()) and ${understood}
             order by q.due_at limit $4 for no key update skip locked)
          ${claimed} from due where w.database_id = due.database_id returning ${leaseColumns}`,
-        [holder, leaseSeconds, JSON.stringify(machineVersions), limit],
+        [holder, leaseSeconds, machineVersions === undefined ? null : JSON.stringify(machineVersions), limit],
       ),
-    async claimOne(databaseId, { holder, leaseSeconds, machineVersions = {} }) {
+    async claimOne(databaseId, { holder, leaseSeconds, machineVersions }) {
       const lease = await database.maybe(
         leaseRow,
         `with free as (
@@ -112,7 +115,7 @@ export function queueStore(database: ControlDatabase): QueueStore {
             where q.database_id = $4 and (q.lease_until is null or q.lease_until <= now()) and ${understood}
             for no key update skip locked)
          ${claimed} from free where w.database_id = free.database_id returning ${leaseColumns}`,
-        [holder, leaseSeconds, JSON.stringify(machineVersions), databaseId],
+        [holder, leaseSeconds, machineVersions === undefined ? null : JSON.stringify(machineVersions), databaseId],
       )
       return lease ?? null
     },

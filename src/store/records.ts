@@ -49,6 +49,12 @@ async function write(sql: Sql, lease: Lease, record: StoreRecord): Promise<void>
       return
     case 'instanceInitialised':
       return markInitialised(sql, databaseId, record.instanceId, record.systemIdentifier)
+    case 'leaderSeen':
+      await sql.run(
+        `update instances set last_leader = jsonb_build_object('memberId', $3::text, 'timeline', $4::integer) where id = $1 and database_id = $2`,
+        [record.instanceId, databaseId, record.memberId, record.timeline],
+      )
+      return
     case 'instanceRole':
       await sql.run(`update instances set role = $3 where id = $1 and database_id = $2`, [record.instanceId, databaseId, record.role])
       return

@@ -7,6 +7,7 @@ export const sealContext = {
   password: (credentialId: string): string => `credentials/${credentialId}/password`,
   verifier: (credentialId: string): string => `credentials/${credentialId}/verifier`,
   repositoryCipher: (instanceId: string): string => `instances/${instanceId}/repository_cipher`,
+  dcsPassword: (instanceId: string): string => `instances/${instanceId}/dcs_password`,
   authorityKey: (authorityId: string): string => `certificate_authorities/${authorityId}/private_key`,
   certificateKey: (purpose: string, ownerId: string): string => `certificates/${purpose}/${ownerId}/private_key`,
 } as const
@@ -22,6 +23,7 @@ export const sealedColumns: readonly SealedColumn[] = [
   { table: 'credentials', column: 'password', key: 'id::text' },
   { table: 'credentials', column: 'verifier', key: 'id::text' },
   { table: 'instances', column: 'repository_cipher', key: 'id::text' },
+  { table: 'instances', column: 'dcs_password', key: 'id::text' },
   { table: 'certificate_authorities', column: 'private_key', key: 'id::text' },
   { table: 'certificates', column: 'private_key', key: `purpose || '/' || owner_id` },
 ]

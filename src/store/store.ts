@@ -15,7 +15,9 @@ import { controlBackupStore, type ControlBackupStore } from './controlBackups.ts
 import { databaseStore, type DatabaseStore } from './databases.ts'
 import { desiredStore, type DesiredStore } from './desired.ts'
 import { dutyStore, type DutyStore } from './duties.ts'
+import { etcdSnapshotStore, type EtcdSnapshotStore } from './etcdSnapshots.ts'
 import { eventStore, type EventStore } from './events.ts'
+import { failoverStore, type FailoverStore } from './failovers.ts'
 import { hostStore, type HostStore } from './hosts.ts'
 import { installationStore, type InstallationStore } from './installation.ts'
 import { keyStore, type KeyStore } from './keys.ts'
@@ -31,9 +33,9 @@ import { controlDatabase } from './transaction.ts'
 export type { Actor, AuditEntry } from './actor.ts'
 export type { PurgeDue } from './backups.ts'
 export type { AuthorityRecord, IssuedCertificate, TrustedAuthority } from './certificates.ts'
+export type { ClusterOrder } from './clusterOperations.ts'
 export type { NewDatabase, RestoredDatabase } from './createDatabase.ts'
 export type { IssuedCredential } from './credentials.ts'
-export type { OperationRequest } from './databases.ts'
 export type { DeletionRequest } from './deletion.ts'
 export type { DutyClaim, DutyLease } from './duties.ts'
 export type { NewEvent } from './events.ts'
@@ -46,9 +48,10 @@ export type { Provisioning } from './provision.ts'
 export type { ClaimOptions, QueueDepth, SettledState } from './queue.ts'
 export type { Release } from './release.ts'
 export type { RestorePoint } from './restoreSource.ts'
+export type { OperationRequest } from './startOperation.ts'
 export type { NewToken, Principal } from './tokens.ts'
 export type {
-  AuditStore, BackupStore, CertificateStore, ControlBackupStore, DatabaseStore, DesiredStore, DutyStore, EventStore, HostStore,
+  AuditStore, BackupStore, CertificateStore, ControlBackupStore, DatabaseStore, DesiredStore, DutyStore, EtcdSnapshotStore, EventStore, FailoverStore, HostStore,
   InstallationStore, KeyStore, OperationStore, ProjectStore, QueueStore, RecordStore, TeamStore, TokenStore,
 }
 
@@ -74,6 +77,8 @@ export interface Store {
   readonly audit: AuditStore
   readonly duties: DutyStore
   readonly controlBackups: ControlBackupStore
+  readonly etcdSnapshots: EtcdSnapshotStore
+  readonly failovers: FailoverStore
   readonly keys: KeyStore
   /** Whether the control database answers, and its clock. */
   ping(): Promise<{ readonly now: Date }>
@@ -100,6 +105,8 @@ export function createStore({ pool, keyring }: StoreOptions): Store {
     audit: auditStore(database),
     duties: dutyStore(database),
     controlBackups: controlBackupStore(database),
+    etcdSnapshots: etcdSnapshotStore(database),
+    failovers: failoverStore(database),
     keys: keyStore(database, keyring),
     ping: () => database.one(pingRow, `select clock_timestamp() as now`),
   }

@@ -1,7 +1,8 @@
 /** What the store hands to the API: names and states, never a password, a key or a sealed text. */
 import type { Condition } from '../domain/conditions.ts'
-import type { Backup, Finalizer, InstanceRole, OperationKind } from '../domain/desired.ts'
-import type { TierName } from '../domain/tiers.ts'
+import type { Backup, Durability, Finalizer, InstanceRole, OperationKind } from '../domain/desired.ts'
+import type { FailoverOutcome, StoryLine } from '../domain/failover.ts'
+import type { TierName, Topology } from '../domain/tiers.ts'
 
 export interface Page<T> {
   readonly items: readonly T[]
@@ -12,6 +13,8 @@ export interface Page<T> {
 export interface TeamView {
   readonly id: string
   readonly name: string
+  /** Whether it may ask for clusters. */
+  readonly haEnabled: boolean
   readonly createdAt: Date
 }
 
@@ -30,6 +33,8 @@ export interface MemberStatus {
   readonly timeline: number | null
   readonly lagBytes: number | null
   readonly syncState: string | null
+  /** Of a cluster's member: `running`, `starting`, `creating replica`, … */
+  readonly patroniState: string | null
 }
 
 export interface MemberView extends MemberStatus {
@@ -48,10 +53,42 @@ export interface InstanceView {
   readonly members: readonly MemberView[]
 }
 
+export interface EndpointPorts {
+  readonly rw: number
+  readonly ro: number
+  readonly pooled: number
+}
+
 export interface EndpointView {
   readonly id: string
   readonly host: string
-  readonly ports: { readonly rw: number; readonly ro: number; readonly pooled: number }
+  /** Of the first proxy. */
+  readonly ports: EndpointPorts
+  /** Those that are in use, by slot: of a cluster both, either of which does. */
+  readonly proxies: readonly { readonly slot: number; readonly host: string; readonly ports: EndpointPorts }[]
+}
+
+export interface LastFailover {
+  readonly at: Date
+  /** How long no write could be acknowledged; null when it was not measured. */
+  readonly writeGapMs: number | null
+  readonly reason: string
+  /** Of the team's events; to be explained. */
+  readonly eventSeq: number | null
+}
+
+export interface FailoverView {
+  readonly id: string
+  readonly databaseId: string
+  readonly instanceId: string
+  readonly at: Date
+  readonly verdict: string
+  readonly evidence: unknown
+  readonly outcome: FailoverOutcome | null
+  readonly story: readonly StoryLine[]
+  readonly controller: string
+  readonly eventSeq: number | null
+  readonly outcomeEventSeq: number | null
 }
 
 export interface CredentialView {
@@ -118,7 +155,8 @@ export interface DatabaseView {
   readonly team: { readonly id: string; readonly name: string }
   readonly project: { readonly id: string; readonly name: string }
   readonly tier: TierName
-  readonly topology: 'standalone' | 'ha'
+  readonly topology: Topology
+  readonly durability: Durability
   readonly storageBytes: number
   readonly allowList: readonly string[]
   readonly paused: boolean
@@ -128,6 +166,8 @@ export interface DatabaseView {
   readonly conditions: readonly Condition[]
   /** The unfinished one; else the last one; else null. */
   readonly operation: OperationView | null
+  /** The last time that another member came to lead because its leader was gone; null before the first. */
+  readonly lastFailover: LastFailover | null
   readonly instances: readonly InstanceView[]
   /** Null once the database has been removed. */
   readonly endpoint: EndpointView | null
@@ -175,6 +215,14 @@ export interface AuditView {
 }
 
 export interface ControlBackup {
+  readonly id: string
+  readonly objectKey: string
+  readonly bytes: number
+  readonly takenAt: Date
+  readonly verifiedAt: Date | null
+}
+
+export interface EtcdSnapshot {
   readonly id: string
   readonly objectKey: string
   readonly bytes: number

@@ -1,5 +1,6 @@
-# The image of the etcd that holds the leader keys of Patroni clusters. Takes etcd's own flags as its command.
-# Inputs: none; the build context is empty but for this file.
+# The image of the etcd that holds the leader keys of Patroni clusters. Inputs: the build context is templates/images/etcd/
+# (rootfs/) beside this file. At run time: /data (the store) and /conf, whose files are listed in src/bootstrap/etcd/blueprint.ts.
+# Its version is one that Patroni 4.0.7 of the other image works with: with authentication, 3.5.28 and newer ones break it.
 FROM debian:trixie-slim
 
 # The same number as in every other image, so that volumes can be served by the same per-host tools.
@@ -13,6 +14,7 @@ RUN export DEBIAN_FRONTEND=noninteractive \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf/*-old /var/log/* /var/lib/etcd \
  && install -d -o postgres -g postgres -m 0700 /data /conf
 
+COPY rootfs/ /
 USER 5432:5432
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/usr/bin/etcd"]
+ENTRYPOINT ["/usr/libexec/holdfast/etcd-member"]

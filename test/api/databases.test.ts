@@ -44,7 +44,7 @@ test('live facts of members are shown where somebody looked, and null where nobo
   const member = async () => (await show(service, id)).instances[0]?.members[0]
   const before = await member()
   assert.deepEqual([before?.role, before?.containerId, before?.timeline, before?.lagBytes, before?.syncState], [null, null, null, null, null])
-  service.live.set(id, [{ memberId: before?.id ?? '', containerId: 'c0ffee', role: 'primary', timeline: 3, lagBytes: 0, syncState: null }])
+  service.live.set(id, [{ memberId: before?.id ?? '', containerId: 'c0ffee', role: 'primary', timeline: 3, lagBytes: 0, syncState: null, patroniState: null }])
   const after = await member()
   assert.deepEqual([after?.name, after?.role, after?.containerId, after?.timeline, after?.lagBytes], [before?.name, 'primary', 'c0ffee', 3, 0])
 })

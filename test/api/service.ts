@@ -51,7 +51,7 @@ export interface Service {
   readonly projects: Readonly<Record<'red' | 'blue', string>>
   /** What the observer would tell; tests add to it. */
   readonly live: Map<string, readonly LiveMember[]>
-  call(token: string | null, method: 'GET' | 'POST' | 'PATCH' | 'DELETE', url: string, body?: InjectOptions['payload']): Promise<Answer>
+  call(token: string | null, method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', url: string, body?: InjectOptions['payload']): Promise<Answer>
 }
 
 export async function startService(t: TestContext, changed: Partial<ApiParts> = {}): Promise<Service> {

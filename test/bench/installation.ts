@@ -7,6 +7,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
+import { stopController } from '../../src/bootstrap/service.ts'
 import { createClient, type HoldfastClient } from '../../src/client/client.ts'
 import { answerOf } from '../../src/client/problem.ts'
 import { loadConfig, type Config } from '../../src/config.ts'
@@ -27,6 +28,8 @@ export interface Places {
   readonly networks: string
   /** The engine, when it is not the one that answers by default. */
   readonly dockerHost?: string
+  /** More settings, `HOLDFAST_…`. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 const execute = promisify(execFile)
@@ -48,6 +51,12 @@ export async function openInstallation(places: Places, say: Say): Promise<Instal
   return { config, client, ca, projectId: project.id }
 }
 
+/** The same installation under a controller with other settings. */
+export async function restartController({ config }: Installation, places: Places): Promise<void> {
+  await stopController(config)
+  await holdfast(['up', '--json'], environmentOf(places))
+}
+
 export async function closeInstallation({ config, client }: Installation, places: Places): Promise<void> {
   await client.close()
   await holdfast(['down', '--json'], environmentOf(places))
@@ -55,12 +64,12 @@ export async function closeInstallation({ config, client }: Installation, places
 }
 
 /** Settings of the surroundings would make it another installation; only where the engine is found is left as it is. */
-function environmentOf({ name, apiPort, endpointPorts, internalPorts, networks, dockerHost }: Places): NodeJS.ProcessEnv {
+function environmentOf({ name, apiPort, endpointPorts, internalPorts, networks, dockerHost, settings }: Places): NodeJS.ProcessEnv {
   const foreign = Object.entries(process.env).filter(([variable]) => !variable.startsWith('HOLDFAST_'))
   return {
     ...Object.fromEntries(foreign), HOLDFAST_INSTALLATION: name, HOLDFAST_API_PORT: String(apiPort), HOLDFAST_ENDPOINT_PORT_RANGE: endpointPorts,
-    HOLDFAST_INTERNAL_PORT_RANGE: internalPorts, HOLDFAST_NETWORK_POOL_CIDR: networks, HOLDFAST_LOG_LEVEL: 'debug',
-    ...(dockerHost !== undefined && { DOCKER_HOST: dockerHost }),
+    HOLDFAST_INTERNAL_PORT_RANGE: internalPorts, HOLDFAST_NETWORK_POOL_CIDR: networks,
+    ...(dockerHost !== undefined && { DOCKER_HOST: dockerHost }), ...settings,
   }
 }
 

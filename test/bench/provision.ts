@@ -1,6 +1,9 @@
 /** How long a customer waits for a new database: from the API call to the first answer through its endpoint. */
 import { startByHand, docker } from './byHand.ts'
 import { createStarter, firstAnswer, removeStarter, type Customer } from './database.ts'
+import { asCustomer, memberPlaces, openHaProject, orderCluster, removeCluster } from '../harness/ha/customer.ts'
+import { untilWhole } from '../harness/ha/members.ts'
+import { openSite } from '../harness/ha/site.ts'
 import { closeInstallation, openInstallation, type Installation, type Places } from './installation.ts'
 import { runBench, type Bench, type Experiment, type RunOptions } from './runner.ts'
 
@@ -8,6 +11,8 @@ const places: Places = {
   name: 'hfprovision', apiPort: 17_410, endpointPorts: '17420-17449', internalPorts: '17450-17479', networks: '10.217.0.0/16',
 }
 const byHandPort = 17_480
+const wholeLimitMs = 120_000
+const wholeLookMs = 100
 
 interface Rig {
   readonly installation: Installation
@@ -28,13 +33,30 @@ const starter: Experiment<Rig> = {
     await firstAnswer(customer.connection)
     const holdfast = performance.now() - started
     await removeStarter(rig.installation, customer)
-    return [holdfast, byHand]
+    return { numbers: [holdfast, byHand] }
+  },
+}
+
+/** Until a commit waits for two replicas: less would be a cluster that cannot fail over. */
+const ha: Experiment<Rig> = {
+  series: [{ case: 'ha', variant: 'holdfast', unit: 'ms', goal: { median: 10_000, max: null } }],
+  async sample(rig) {
+    const site = await openSite({ ...rig.installation, api: rig.installation.client })
+    const projectId = await openHaProject(site)
+    rig.made += 1
+    const started = performance.now()
+    const customer = await orderCluster(site, projectId, { name: `ha-${rig.made}` })
+    await untilWhole(site, await memberPlaces(site, customer.id), wholeLimitMs, wholeLookMs)
+    await asCustomer(customer.readWrite, (client) => client.query('select 1'))
+    const took = performance.now() - started
+    await removeCluster(site, customer)
+    return { numbers: [took] }
   },
 }
 
 const bench: Bench<Rig> = {
   name: 'provision',
-  experiments: [starter],
+  experiments: [starter, ha],
   async open(say) {
     const installation = await openInstallation(places, say)
     const rig: Rig = { installation, image: '', made: 0 }

@@ -46,13 +46,28 @@ export interface Series {
   readonly goal: Goal
 }
 
-export function resultOf(series: Series, samples: readonly number[]): CaseResult {
+/** What a customer who wrote meanwhile, and the observers of each member, saw. */
+export interface Seen {
+  readonly acked: number
+  readonly lost: number
+  readonly doubleWriters: number
+  readonly errors: Readonly<Record<string, number>>
+}
+
+export function resultOf(series: Series, samples: readonly number[], seen: readonly Seen[] = []): CaseResult {
   const rounded = samples.map((sample) => Math.round(sample * 100) / 100)
   const sorted = rounded.toSorted((left, right) => left - right)
   const [min = 0, max = 0, median] = [sorted[0], sorted.at(-1), medianOf(sorted)]
   const { goal } = series
   const met = samples.length > 0 && (goal.median === null || median <= goal.median) && (goal.max === null || max <= goal.max)
-  return { ...series, samples: rounded, min, median, max, met, acked: 0, lost: 0, doubleWriters: 0, errors: {} }
+  return { ...series, samples: rounded, min, median, max, met, ...sumOf(seen) }
+}
+
+function sumOf(seen: readonly Seen[]): Pick<CaseResult, 'acked' | 'lost' | 'doubleWriters' | 'errors'> {
+  const errors: Record<string, number> = {}
+  for (const [code, count] of seen.flatMap((one) => Object.entries(one.errors))) errors[code] = (errors[code] ?? 0) + count
+  const sum = (of: (one: Seen) => number): number => seen.reduce((total, one) => total + of(one), 0)
+  return { acked: sum((one) => one.acked), lost: sum((one) => one.lost), doubleWriters: sum((one) => one.doubleWriters), errors }
 }
 
 /** Of numbers in order; the mean of the two in the middle when there is no single one. */

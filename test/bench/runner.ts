@@ -4,12 +4,22 @@
  */
 import { cpus, totalmem } from 'node:os'
 import { describeError } from '../../src/domain/errors.ts'
-import { loadReport, resultOf, saveReport, schemaName, withResults, type CaseResult, type Machine, type Report, type Series } from './report.ts'
+import { loadReport, resultOf, saveReport, schemaName, withResults, type CaseResult, type Machine, type Report, type Seen, type Series } from './report.ts'
 
-/** One thing that is done once a run; it yields one number for each of its series, in their order. */
+/** One thing that is done once a run. */
 export interface Experiment<Rig> {
   readonly series: readonly Series[]
-  sample(rig: Rig, say: Say): Promise<readonly number[]>
+  /** At most so many runs: of what is only there to be compared with. */
+  readonly mostRuns?: number
+  sample(rig: Rig, say: Say): Promise<Sample>
+  /** Where a goal follows from what else was measured. */
+  judge?(results: readonly CaseResult[]): readonly CaseResult[]
+}
+
+export interface Sample {
+  /** One for each series of the experiment, in their order. */
+  readonly numbers: readonly number[]
+  readonly seen?: Seen
 }
 
 export type Say = (line: string) => void
@@ -85,15 +95,19 @@ function dueExperiments<Rig>(bench: Bench<Rig>, kept: Report | null, machine: Ma
   return missing.length === 0 ? bench.experiments : missing
 }
 
-async function repeat<Rig>(experiment: Experiment<Rig>, rig: Rig, runs: number, say: Say, told: AbortSignal): Promise<CaseResult[]> {
+async function repeat<Rig>(experiment: Experiment<Rig>, rig: Rig, runs: number, say: Say, told: AbortSignal): Promise<readonly CaseResult[]> {
   const samples: number[][] = experiment.series.map(() => [])
-  for (let run = 1; run <= runs; run += 1) {
+  const all: Seen[] = []
+  const count = Math.min(runs, experiment.mostRuns ?? runs)
+  for (let run = 1; run <= count; run += 1) {
     told.throwIfAborted()
-    const numbers = await experiment.sample(rig, say)
+    const { numbers, seen } = await experiment.sample(rig, say)
+    if (seen !== undefined) all.push(seen)
     numbers.forEach((number, index) => samples[index]?.push(number))
-    say(`run ${run} of ${runs}: ${experiment.series.map((one, index) => `${one.case} (${one.variant}) ${(numbers[index] ?? NaN).toFixed(2)} ${one.unit}`).join(', ')}`)
+    say(`run ${run} of ${count}: ${experiment.series.map((one, index) => `${one.case} (${one.variant}) ${(numbers[index] ?? NaN).toFixed(2)} ${one.unit}`).join(', ')}`)
   }
-  return experiment.series.map((one, index) => resultOf(one, samples[index] ?? []))
+  const results = experiment.series.map((one, index) => resultOf(one, samples[index] ?? [], all))
+  return experiment.judge?.(results) ?? results
 }
 
 function casesOf<Rig>(experiments: readonly Experiment<Rig>[]): string[] {

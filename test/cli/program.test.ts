@@ -14,7 +14,7 @@ async function run(args: readonly string[], environment: Record<string, string> 
   return { code, out, err }
 }
 
-for (const args of [['nonsense'], ['teams'], ['teams', 'create'], ['databases', 'set-tier', 'id', 'huge'], ['events', '--limit', 'many'], ['bench', 'nonsense'], ['teams', 'list', '--nonsense']]) {
+for (const args of [['nonsense'], ['teams'], ['teams', 'create'], ['databases', 'set-tier', 'id', 'huge'], ['events', '--limit', 'many'], ['ha', 'maybe', '--team', 'id'], ['ha', 'on'], ['explain', 'latest'], ['databases', 'set-durability', 'id', 'none'], ['switchover'], ['bench', 'nonsense'], ['teams', 'list', '--nonsense']]) {
   test(`holdfast ${args.join(' ')} is wrong usage and says so in JSON too`, async () => {
     const { code, out, err } = await run([...args, '--json'])
     assert.equal(code, 2)

@@ -194,3 +194,16 @@ test('an engine that is not there is EngineUnreachable; an aborted call rejects 
   const { apiVersion } = await engine.version(signal)
   assert.ok(Number(apiVersion.split('.')[1]) >= 41)
 })
+
+test('a container lives in another one’s network, with none of its capabilities', async () => {
+  const pod = await started(blueprint('pod', { capabilities: ['NET_ADMIN'], mounts: [] }))
+  const inside = await started(blueprint('inside', { network: { container: `${installation}-pod` }, mounts: [] }))
+  const see = ['sh', '-c', 'readlink /proc/self/ns/net; id -u; grep CapEff /proc/self/status; cat /proc/sys/kernel/hostname; touch /run/own && echo writes']
+  const [outer, inner] = [await engine.exec(pod, see, {}, signal), await engine.exec(inside, see, {}, signal)]
+  const [outerNet, outerUser, outerCapabilities, outerName, outerWrites] = outer.stdout.split('\n')
+  const [innerNet, innerUser, innerCapabilities, innerName] = inner.stdout.split('\n')
+  assert.equal(innerNet, outerNet)
+  assert.equal(innerName, outerName)
+  assert.deepEqual([outerUser, outerCapabilities, outerWrites], ['0', 'CapEff:\t0000000000001000', 'writes'])
+  assert.deepEqual([innerUser, innerCapabilities], ['5432', 'CapEff:\t0000000000000000'])
+})

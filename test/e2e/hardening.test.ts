@@ -80,7 +80,7 @@ describe('the containers of a database', () => {
         assert.ok(HostConfig.CpuQuota > 0 && HostConfig.CpuPeriod > 0)
         assert.ok((HostConfig.PidsLimit ?? 0) > 0)
         assert.deepEqual(HostConfig.LogConfig, { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } })
-        assert.equal(HostConfig.RestartPolicy.Name, 'unless-stopped')
+        assert.equal(HostConfig.RestartPolicy.Name, 'always')
       })
 
       test('has nothing but names in its environment and arguments', async () => {

@@ -53,7 +53,7 @@ export async function openRig({ images, signal, over = {}, installation = newIns
     endpoint: 'https://127.0.0.1:9', region: 'us-east-1', accessKeyId: 'none', secretAccessKey: new Secret('none'), forcePathStyle: true,
   })
   const blueprinter = createBlueprinter({
-    installation, publicBind: '127.0.0.1',
+    installation, publicBind: '127.0.0.1', dcs: null,
     objectStore: objectStore ?? {
       host: 'objectstore.holdfast.internal', port: 8443, region: 'us-east-1', bucket: `${installation}-backups`, uriStyle: 'path',
       accessKey: new Secret('AKTEST'), secretKey: new Secret('SKTEST'), caPem: null, address: privateAddress,
@@ -68,10 +68,19 @@ export async function openRig({ images, signal, over = {}, installation = newIns
     desiredOf: () => Promise.resolve(null),
     postgres: { identity: () => sample.controller, clock: { now: () => new Date() } },
     repositories: { store, bucket: `${installation}-backups` },
+    etcd: noEtcd,
+    mover: { move: () => Promise.resolve({ kind: 'refused', reason: 'there is no cluster here' }) },
     ...over,
   })
   return { installation, engine, sample, blueprinter, executor, sweep: () => sweep(engine, run, signal) }
 }
+
+/** What needs etcd gives its own. */
+const noEtcd: ExecutorOptions['etcd'] = {
+  get: () => Promise.reject(away), put: () => Promise.reject(away), txn: () => Promise.reject(away), deletePrefix: () => Promise.reject(away),
+  auth: { ensureUser: () => Promise.reject(away), removeUser: () => Promise.reject(away) },
+}
+const away = new Error('there is no etcd here')
 
 async function sweep(engine: EngineClient, run: string, signal: AbortSignal): Promise<void> {
   const labels = { [label.run]: run }

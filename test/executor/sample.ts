@@ -50,9 +50,9 @@ export async function sampleDatabase(request: SampleRequest): Promise<Sample> {
     hosts: [{ id: hostId, name: 'here', engine: 'unix:///var/run/docker.sock', privateAddress: request.privateAddress, publicAddress: '127.0.0.1', state: 'active' }],
     networks: [{ hostId, subnet: request.subnet }],
     instances: [{
-      id: instanceId, kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null,
+      id: instanceId, kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null, lastLeader: null, cluster: null,
       repository: { path: `/lineages/${instanceId}`, cipher: new Secret(randomBytes(24).toString('base64url')) },
-      members: [{ id: memberId, instanceId, hostId, ordinal: 1, ports: { postgres: firstPort, backup: firstPort + 1 }, volumeBytes: null }],
+      members: [{ id: memberId, instanceId, hostId, ordinal: 1, ports: { postgres: firstPort, backup: firstPort + 1, patroni: null }, volumeBytes: null }],
     }],
     endpoint: {
       id: endpointId, hostName: 'localhost',
@@ -81,7 +81,7 @@ async function unrelated(authority: Authority) {
 
 function databaseOf(id: string, { images, now }: SampleRequest): Desired['database'] {
   return {
-    id, name: 'orders', databaseName: 'orders', tier: 'starter', topology: 'standalone', storageBytes: 400 * 1024 * 1024,
+    id, name: 'orders', databaseName: 'orders', tier: 'starter', topology: 'standalone', durability: 'strict', storageBytes: 400 * 1024 * 1024,
     allowList: ['0.0.0.0/0'], paused: false, images, extraCertificateNames: [], generation: 1, observedGeneration: 0, conditions: [],
     createdAt: now, deletionRequestedAt: null, finalBackup: true, backupsKeptUntil: null,
     finalizers: ['finalBackup', 'containers', 'volumes', 'backups'], removedAt: null,

@@ -17,10 +17,13 @@ export interface ControllerOptions {
   readonly name: string
   /** The one that `down` stops, should this test die. */
   readonly isMain: boolean
+  /** A group of its own, by which the machine's firewall knows what it sends. */
+  readonly gid?: number
 }
 
 export interface Controller {
   readonly log: ControllerLog
+  readonly gid: number | null
   start(): Promise<void>
   /** SIGKILL; resolves when it is dead. */
   kill(): Promise<void>
@@ -35,7 +38,7 @@ const lineSchema = z.looseObject({
 })
 export type LogLine = z.infer<typeof lineSchema>
 
-export function createController({ settings, stateDir, name, isMain }: ControllerOptions): Controller {
+export function createController({ settings, stateDir, name, isMain, gid }: ControllerOptions): Controller {
   const file = join(stateDir, `${name}.log`)
   const log = new ControllerLog(file)
   let child: ChildProcess | null = null
@@ -45,11 +48,12 @@ export function createController({ settings, stateDir, name, isMain }: Controlle
   }
   return {
     log,
+    gid: gid ?? null,
     async start() {
       const out = await open(file, 'a', 0o600)
       const own = Object.entries(process.env).filter(([variable]) => !variable.startsWith('HOLDFAST_') && variable !== 'NODE_TEST_CONTEXT')
       child = spawn(process.execPath, [join(root, 'src/main.ts')], {
-        cwd: root, stdio: ['ignore', out.fd, out.fd], env: { ...Object.fromEntries(own), ...settings },
+        cwd: root, stdio: ['ignore', out.fd, out.fd], env: { ...Object.fromEntries(own), ...settings }, ...(gid !== undefined && { gid }),
       })
       await out.close()
       // as `up` writes it, so that `down` finds the one that runs now

@@ -104,13 +104,25 @@ export async function gone({ service }: Rig, { id, name }: Customer, limitMs = s
   }, limitMs)
 }
 
-export async function query<Row extends pg.QueryResultRow>({ connection }: Customer, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+export async function query<Row extends pg.QueryResultRow>(customer: Customer, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+  return inSession(customer, async (client) => (await client.query<Row>(text, [...values])).rows)
+}
+
+/** Writes although new transactions are read-only by default; the switch counts from the next transaction, so it is a statement of its own. */
+export async function overrule(customer: Customer, text: string): Promise<void> {
+  await inSession(customer, async (client) => {
+    await client.query('set default_transaction_read_only = off')
+    await client.query(text)
+  })
+}
+
+async function inSession<T>({ connection }: Customer, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ ...connection, query_timeout: queryTimeoutMs })
   // a connection that breaks between two calls is told by the next one
   client.on('error', () => undefined)
   try {
     await client.connect()
-    return (await client.query<Row>(text, [...values])).rows
+    return await work(client)
   } finally {
     leave(client)
   }

@@ -37,13 +37,20 @@ const readyTimeoutMs = 90_000
 const attachTimeoutMs = 60_000
 const keysSchema = z.object({ accessKeyId: z.string(), secretAccessKey: z.string() })
 
-export async function openRig(ending: Endings): Promise<Rig> {
+export interface RigOptions {
+  /** More settings of the service's controllers. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Of the main controller's process. */
+  readonly gid?: number
+}
+
+export async function openRig(ending: Endings, options: RigOptions = {}): Promise<Rig> {
   const service = await openService(ending)
   const { config } = service
   await stopController(config)
-  const settings = { ...service.settings, ...quick }
+  const settings = { ...service.settings, ...quick, ...options.settings }
   const make = (name: string, isMain: boolean, extra: Readonly<Record<string, string>> = {}): Controller => {
-    const made = createController({ settings: { ...settings, ...extra }, stateDir: config.stateDir, name, isMain })
+    const made = createController({ settings: { ...settings, ...extra }, stateDir: config.stateDir, name, isMain, ...(isMain && options.gid !== undefined && { gid: options.gid }) })
     ending.after(async () => {
       // the main one is left to `down`, which ends it in order
       if (!isMain && made.isRunning()) await made.kill()

@@ -10,7 +10,7 @@ import type { ConditionType } from '../../src/domain/conditions.ts'
 import type { Desired, Operation } from '../../src/domain/desired.ts'
 import { label } from '../../src/domain/names.ts'
 import { parseLsn } from '../../src/domain/lsn.ts'
-import type { EngineSeen, JobSeen, Observed, PostgresSeen, ProxySeen } from '../../src/domain/observed.ts'
+import type { EngineSeen, JobSeen, Observed, PatroniSeen, PostgresSeen, ProxySeen } from '../../src/domain/observed.ts'
 import { takeOverInputSchema } from '../../src/operations/takeOverEndpoint.ts'
 import type { PlanInput } from '../../src/domain/part.ts'
 import { proxiesInUse, proxyKey } from '../../src/domain/reading.ts'
@@ -19,9 +19,10 @@ import { known, unknown, type Sighting } from '../../src/domain/sighting.ts'
 import { tiers } from '../../src/domain/tiers.ts'
 import type { IssuedCertificate, Lease } from '../../src/store/store.ts'
 import { blueprinter, installation, names } from './worldBlueprints.ts'
+import { instanceOf, isClusterMember } from './worldClusters.ts'
 import { WorldEngine, type Container } from './worldEngine.ts'
 import { frozen } from './frozen.ts'
-import { idOf, keyPair, operationOf, recorded, starter, theHost, withDatabase } from './worldStore.ts'
+import { cluster, idOf, keyPair, operationOf, recorded, starter, theHost, withDatabase } from './worldStore.ts'
 
 /** What happens to one step of a pass. `die*`: the controller is killed there; `fail`, `loseReply`: the call throws. */
 export type Fault = 'none' | 'dieBefore' | 'dieHalfway' | 'dieAfter' | 'twice' | 'fail' | 'loseReply'
@@ -46,6 +47,8 @@ export interface World {
   forgotten: number
   readonly context: PassContext
   add(number: number, name: string): string
+  /** A highly available one. */
+  addCluster(number: number, name: string): string
   get(databaseId: string): Desired
   change(databaseId: string, change: (desired: Desired) => Desired): void
   startOperation(databaseId: string, kind: Operation['kind'], input: unknown): void
@@ -118,6 +121,7 @@ class SimulatedWorld implements World {
   #isDead = false
   #ids = 900_000
   readonly #attempts = new Map<string, number>()
+  readonly #doing = new Map<string, { readonly doing: string; readonly since: Date }>()
 
   readonly context: PassContext = {
     installation,
@@ -150,7 +154,15 @@ class SimulatedWorld implements World {
   }
 
   add(number: number, name: string): string {
-    const desired = { ...starter({ number, name, now: this.now }), activeAuthorityId: this.authorityId }
+    return this.#put(starter({ number, name, now: this.now }))
+  }
+
+  addCluster(number: number, name: string): string {
+    return this.#put(cluster({ number, name, now: this.now }))
+  }
+
+  #put(made: Desired): string {
+    const desired = { ...made, activeAuthorityId: this.authorityId }
     this.databases.set(desired.database.id, desired)
     return desired.database.id
   }
@@ -297,11 +309,13 @@ class SimulatedWorld implements World {
     this.engine.turn()
     if (action.kind === 'createDataVolume') {
       const instance = this.databases.get(action.databaseId)?.instances.find(({ id }) => id === action.instanceId)
-      assert.equal(instance?.initialisedAt, null, 'an initialised instance was given an empty volume')
+      const mayBeCopied = instance?.kind === 'cluster' && this.engine.clusters.leading(instance.id) !== null
+      assert.ok(instance?.initialisedAt === null || mayBeCopied, 'an initialised instance was given an empty volume, with nobody to fill it')
     }
     this.applied.push(action)
     const { sized, purged, readBack } = this.engine.apply(action, desired, half)
     if ((action.kind === 'createDataVolume' || action.kind === 'growDataVolume') && sized !== undefined) return [{ kind: 'volumeSized', memberId: action.memberId, bytes: sized }]
+    if (action.kind === 'reinitialiseMember') return [{ kind: 'volumeSized', memberId: action.memberId, bytes: null }]
     if (action.kind === 'removeVolume' && action.memberId !== null) return [{ kind: 'volumeSized', memberId: action.memberId, bytes: null }]
     if (purged === true) return [{ kind: 'finalizerDone', finalizer: 'backups' }]
     if (action.kind !== 'readBackBackup') return []
@@ -315,9 +329,10 @@ class SimulatedWorld implements World {
     const objectStore: Sighting<true> = this.engine.isBucketAway ? unknown('it does not answer') : known(true, this.now)
     if (this.engine.isAway) {
       const engines = new Map([[theHost.id, unknown('the engine does not answer')]])
-      return { engines, postgres: new Map(), proxies: new Map(), archives: new Map(), jobs: new Map(), objectStore }
+      const clusters = new Map(desired.instances.filter(({ kind }) => kind === 'cluster').map(({ id }) => [id, this.#cluster(id)]))
+      return { engines, postgres: new Map(), patroni: new Map(), clusters, proxies: new Map(), archives: new Map(), jobs: new Map(), objectStore }
     }
-    const own = [...this.engine.containers.values()].filter(({ blueprint }) => blueprint.labels[label.database] === desired.database.id)
+    const own = [...this.engine.containers.values()].filter(({ blueprint: { labels } }) => isOf(desired, labels))
     const at = this.now
     return {
       engines: new Map([[theHost.id, known(this.#seen(desired, own), at)]]),
@@ -325,6 +340,8 @@ class SimulatedWorld implements World {
         const container = own.find(({ name, state }) => name === names.member(id) && state === 'running')
         return container === undefined ? [] : [[id, this.#postgres(id, container)] as const]
       })),
+      patroni: new Map(own.filter((container) => isClusterMember(container) && container.state === 'running').map((container) => [memberOf(container), this.#patroni(container)])),
+      clusters: new Map(desired.instances.filter(({ kind }) => kind === 'cluster').map(({ id }) => [id, this.#cluster(id)])),
       proxies: new Map((desired.endpoint === null ? [] : proxiesInUse(desired, desired.endpoint)).flatMap(({ slot }): [string, Sighting<ProxySeen>][] => {
         const container = own.find(({ name, state }) => name === names.endpoint(desired.endpoint?.id ?? '', slot) && state === 'running')
         return container === undefined ? [] : [[proxyKey(desired.endpoint?.id ?? '', slot), known({ configHash: container.loadedConfig }, at)]]
@@ -344,6 +361,23 @@ class SimulatedWorld implements World {
     }
   }
 
+  #cluster(instanceId: string): Observed['clusters'] extends ReadonlyMap<string, infer Seen> ? Seen : never {
+    const { clusters } = this.engine
+    return clusters.isEtcdAway ? unknown('etcd does not answer') : known(clusters.seen(instanceId), this.now)
+  }
+
+  /** `since` as the observer keeps it: since when every look found it doing the same. */
+  #patroni(container: Container): Sighting<PatroniSeen> {
+    const { clusters } = this.engine
+    if (!clusters.isReached(container)) return unknown('it does not answer')
+    const report = clusters.report(container)
+    const doing = `${container.id} ${container.since.getTime()} ${report.replicationState === 'streaming' || report.role === 'leader' ? 'serving' : report.state === 'creating replica' ? 'copying' : 'neither'}`
+    const kept = this.#doing.get(memberOf(container))
+    const since = kept?.doing === doing ? kept.since : this.now
+    this.#doing.set(memberOf(container), { doing, since })
+    return known({ ...report, since }, this.now)
+  }
+
   #agents(member: Container): number {
     const instance = member.blueprint.labels[label.instance]
     return [...this.engine.containers.values()].filter(({ state, blueprint: { labels } }) => state === 'running' && labels[label.kind] === 'agent' && labels[label.instance] === instance).length
@@ -353,14 +387,27 @@ class SimulatedWorld implements World {
     const data = this.engine.server(container)
     if (data === null) return unknown('it is starting')
     const share = this.engine.usedShare.get(memberId) ?? 0.1
+    const { clusters } = this.engine
+    const leads = isClusterMember(container) && clusters.leading(instanceOf(container)) === container
     return known({
-      inRecovery: data.isRecovering, systemIdentifier: data.systemIdentifier, timeline: 1, lsn: parseLsn('0/4000000'), configHash: container.loadedConfig,
+      inRecovery: isClusterMember(container) ? !leads : data.isRecovering, systemIdentifier: data.systemIdentifier, timeline: clusters.timeline(instanceOf(container)),
+      walSenders: leads ? clusters.walSenders(instanceOf(container)) : [], synchronousStandbyNames: '', lsn: parseLsn('0/4000000'), configHash: container.loadedConfig,
       slots: data.slot === null ? [] : [{ name: walSlotName, active: data.slot === 'reserved', walStatus: data.slot, retainedBytes: 0 }],
       databases: [...data.databases],
       roles: [...Object.entries(data.roles).map(([name, role]) => ({ name, ...role })), { name: walRoleName, verifier: null, canLogin: true, sessions: this.#agents(container) }],
       storage: { totalBytes: 1_000, usedBytes: Math.round(share * 1_000) }, databaseBytes: 1, defaultReadOnly: data.isReadOnly, preparedVersion: data.prepared,
     }, this.now)
   }
+}
+
+/** As the observer tells them apart: a proxy belongs to its endpoint, whichever database has it now. */
+function isOf({ database, endpoint }: Desired, labels: Readonly<Record<string, string>>): boolean {
+  const made = labels[label.endpoint]
+  return made === undefined ? labels[label.database] === database.id : made === endpoint?.id
+}
+
+function memberOf({ blueprint: { labels } }: Container): string {
+  return labels[label.member] ?? ''
 }
 
 function seenOf({ id, name, blueprint, state, since, exitCode }: Container): EngineSeen['containers'][number] {

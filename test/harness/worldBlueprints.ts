@@ -4,6 +4,7 @@ import { certificateKey, servingInstance, type CertificatePurpose, type Desired 
 import { label, resourceNames, type ResourceKind } from '../../src/domain/names.ts'
 import type { Blueprinter } from '../../src/domain/ports.ts'
 import { proxiesInUse, proxyKey } from '../../src/domain/reading.ts'
+import { tiers } from '../../src/domain/tiers.ts'
 import { theHost } from './worldStore.ts'
 
 export const installation = 'world'
@@ -11,6 +12,9 @@ export const names = resourceNames(installation)
 
 /** The file that allows an empty volume to be initialised. */
 export const permissionPath = '/conf/initialise'
+
+/** What a new cluster begins with: Patroni's section `bootstrap`. */
+export const bootstrapPath = '/conf/bootstrap'
 
 interface Shape {
   readonly kind: ResourceKind
@@ -21,6 +25,8 @@ interface Shape {
   readonly spec: readonly unknown[]
   readonly config: readonly unknown[]
   readonly files?: Blueprint['files']
+  /** Name of the container whose network it lives in. */
+  readonly pod?: string
 }
 
 export function blueprintOf(desired: Desired, shape: Shape): Blueprint {
@@ -30,10 +36,10 @@ export function blueprintOf(desired: Desired, shape: Shape): Blueprint {
     name: shape.name, hostId: theHost.id, image: '', command: [],
     labels: { ...identity, [label.spec]: specHash, [label.generation]: String(desired.database.generation) },
     mounts: shape.mounts.map((volume, index) => ({ volume, path: index === 0 && shape.kind === 'member' ? '/data' : `/${index}` })),
-    network: { name: names.network(desired.project.id), aliases: [] },
+    network: shape.pod === undefined ? { name: names.network(desired.project.id), aliases: [] } : { container: shape.pod },
     ports: shape.ports.map((hostPort) => ({ containerPort: 1, address: '', hostPort })),
     extraHosts: [], limits: { memoryBytes: 0, cpus: 0, pids: 0, shmBytes: 0 },
-    restart: shape.kind === 'job' ? 'no' : 'unless-stopped',
+    restart: shape.kind === 'job' || shape.pod !== undefined ? 'no' : 'always',
     files: shape.files ?? [], specHash, configHash: JSON.stringify(shape.config),
   }
 }
@@ -46,13 +52,23 @@ export const blueprinter: Blueprinter = {
       // what the files say is what the hash covers: the permission to initialise is withdrawn like any other setting
       const permission = instance.role === 'serving' && instance.initialisedAt === null ? instance.id : ''
       const poolers = [desired.endpoint?.id, desired.peerEndpoint?.endpoint.id].filter((id) => id !== undefined).sort()
+      const isCluster = instance.kind === 'cluster'
       return [[member.id, blueprintOf(desired, {
         kind: 'member', name: names.member(member.id), owner: { [label.instance]: instance.id, [label.member]: member.id },
-        mounts: [names.dataVolume(member.id), names.memberConfVolume(member.id)], ports: [member.ports.postgres, member.ports.backup],
+        mounts: [names.dataVolume(member.id), names.memberConfVolume(member.id)], ports: isCluster ? [] : [member.ports.postgres, member.ports.backup],
         spec: [desired.database.images.postgres, desired.database.tier], config: [certificate, desired.trustBundlePem, poolers, desired.database.storageBytes, permission],
-        files: [{ path: permissionPath, content: permission, mode: 0o600, secret: false }],
+        files: [
+          { path: permissionPath, content: permission, mode: 0o600, secret: false },
+          ...(isCluster ? [{ path: bootstrapPath, content: JSON.stringify(configurationOf(desired)), mode: 0o600, secret: false }] : []),
+        ],
+        ...(isCluster && { pod: names.pod(member.id) }),
       })] as const]
     }))),
+    pods: new Map(clustersOf(desired).flatMap((instance) => instance.members.map((member) => [member.id, blueprintOf(desired, {
+      kind: 'pod', name: names.pod(member.id), owner: { [label.instance]: instance.id, [label.member]: member.id },
+      mounts: [], ports: [member.ports.postgres, member.ports.backup, member.ports.patroni ?? 0], spec: [desired.database.images.haproxy], config: [],
+    })] as const))),
+    configurations: new Map(clustersOf(desired).map(({ id }) => [id, configurationOf(desired)])),
     agents: new Map(instancesOf(desired).flatMap((instance) => {
       const certificate = certificateOf(desired, 'agent', instance.id)
       if (certificate === null) return []
@@ -65,6 +81,15 @@ export const blueprinter: Blueprinter = {
   }),
 }
 
+/** `size` stands for what a restart of the leader has to come first for when it gets smaller. */
+function configurationOf({ database }: Desired): Readonly<Record<string, unknown>> {
+  return { synchronous_mode: database.durability === 'strict' ? true : 'quorum', size: tiers[database.tier].maxConnections, postgresql: { use_pg_rewind: true } }
+}
+
+function clustersOf(desired: Desired): Desired['instances'] {
+  return instancesOf(desired).filter(({ kind }) => kind === 'cluster')
+}
+
 function proxiesOf(desired: Desired): (readonly [string, Blueprint])[] {
   const { endpoint } = desired
   const backend = (servingInstance(desired) ?? desired.instances.find((one) => one.role === 'restoring'))?.members[0]
@@ -74,7 +99,7 @@ function proxiesOf(desired: Desired): (readonly [string, Blueprint])[] {
   return proxiesInUse(desired, endpoint).map((proxy) => [proxyKey(endpoint.id, proxy.slot), blueprintOf(desired, {
     kind: 'endpoint', name: names.endpoint(endpoint.id, proxy.slot), owner: { [label.endpoint]: endpoint.id },
     mounts: [names.endpointConfVolume(desired.database.id, proxy.slot)], ports: Object.values(proxy.ports),
-    spec: [desired.database.images.haproxy, backend.ports.postgres, desired.database.name], config: [certificate, desired.trustBundlePem, desired.database.allowList],
+    spec: [desired.database.images.haproxy, backend.ports.postgres, desired.database.name, desired.database.topology], config: [certificate, desired.trustBundlePem, desired.database.allowList],
   })])
 }
 

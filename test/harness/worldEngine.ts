@@ -10,6 +10,7 @@ import { label } from '../../src/domain/names.ts'
 import type { ContainerState, JobProgress, JobResult } from '../../src/domain/observed.ts'
 import { preparedVersion } from '../../src/domain/prepared.ts'
 import { names, permissionPath } from './worldBlueprints.ts'
+import { instanceOf, isClusterMember, WorldClusters } from './worldClusters.ts'
 
 export interface Role {
   verifier: string
@@ -68,11 +69,17 @@ export class WorldEngine {
   isBucketAway = false
   /** Jobs of this kind end with this failure, as often as it says. */
   failJobs: { kind: JobOrder['job']; times: number } = { kind: 'backup', times: 0 }
+  readonly clusters: WorldClusters
   readonly #now: () => Date
   #ids = 0
 
   constructor(now: () => Date) {
     this.#now = now
+    this.clusters = new WorldClusters({
+      now: () => now().getTime(), containers: this.containers, volumes: this.volumes,
+      podOf: (member) => this.containers.get('container' in member.blueprint.network ? member.blueprint.network.container : ''),
+      exit: (member, code) => this.#enter(member, 'exited', code), counted: (what) => this.#count(what), newId: (prefix) => this.#id(prefix),
+    })
   }
 
   /** Lets what takes time come to its end. */
@@ -80,12 +87,13 @@ export class WorldEngine {
     for (const container of this.containers.values()) {
       if (container.job !== null && container.state === 'running' && this.#age(container) >= jobMs) this.#endJob(container, container.job.order)
     }
+    this.clusters.turn()
     for (const container of this.containers.values()) this.#receive(container)
   }
 
   /** The data that answers on this container's ports; null while its server does not accept connections. */
   server(container: Container): Data | null {
-    if (container.state !== 'running' || this.#age(container) < bootMs) return null
+    if (container.state !== 'running' || this.#age(container) < bootMs || (isClusterMember(container) && !this.clusters.answers(container))) return null
     return this.volumes.get(container.blueprint.mounts[0]?.volume ?? '')?.data ?? null
   }
 
@@ -97,7 +105,7 @@ export class WorldEngine {
         if (!this.networks.has(action.name)) this.networks.set(action.name, { id: this.#id('net'), projectId: action.projectId })
         return {}
       case 'removeNetwork':
-        if ([...this.containers.values()].some(({ blueprint }) => blueprint.network.name === action.name)) throw conflict('the network is in use')
+        if ([...this.containers.values()].some(({ blueprint }) => 'name' in blueprint.network && blueprint.network.name === action.name)) throw conflict('the network is in use')
         this.networks.delete(action.name)
         return {}
       case 'createDataVolume':
@@ -136,6 +144,27 @@ export class WorldEngine {
       case 'removeVolume':
         this.#removeVolume(action.name)
         return {}
+      case 'prepareScope':
+        this.clusters.prepare(action.instanceId)
+        return {}
+      case 'removeScope':
+        this.clusters.remove(action.instanceId)
+        return {}
+      case 'configureCluster':
+        this.clusters.configure(action.instanceId, action.patch)
+        return {}
+      case 'switchover':
+        this.clusters.move(action.instanceId, action.leaderId, action.candidateId)
+        return {}
+      case 'restartPostgres':
+        this.clusters.restartPostgres(action.instanceId, action.memberId)
+        return {}
+      case 'reinitialiseMember':
+        this.#discard(action.instanceId, action.memberId, half)
+        return {}
+      case 'killContainer':
+        this.#kill(this.#byId(action.containerId))
+        return {}
       case 'readBackBackup':
         this.#requireBucket()
         return { readBack: this.bucket.get(action.instanceId)?.has(action.label) === true }
@@ -159,7 +188,9 @@ export class WorldEngine {
   }
 
   #create(blueprint: Blueprint, order: JobOrder | null, half: boolean): void {
-    if (!this.networks.has(blueprint.network.name)) throw conflict(`the network ${blueprint.network.name} is missing`)
+    const { network } = blueprint
+    if ('name' in network && !this.networks.has(network.name)) throw conflict(`the network ${network.name} is missing`)
+    if ('container' in network && this.containers.get(network.container)?.state !== 'running') throw conflict(`the pod ${network.container} does not run`)
     for (const { volume, path } of blueprint.mounts) {
       if (path === '/data') this.#must(this.volumes.get(volume), 'the data volume')
       else this.#volume(volume, blueprint.labels)
@@ -176,12 +207,16 @@ export class WorldEngine {
   }
 
   #start(container: Container): void {
+    const pod = 'container' in container.blueprint.network ? this.containers.get(container.blueprint.network.container) : undefined
+    // made for a pod that is gone: it can never be started again
+    if (isClusterMember(container) && pod !== undefined && this.#birth(pod) > this.#birth(container)) return void this.containers.delete(container.name)
     const ports = container.blueprint.ports.map((port) => port.hostPort)
     const holder = [...this.containers.values()].find((other) => other !== container && other.state === 'running' && other.blueprint.ports.some((port) => ports.includes(port.hostPort)))
     if (holder !== undefined) throw conflict(`port is already allocated to ${holder.name}`)
     this.#enter(container, 'running', null)
     container.loadedConfig = this.#confOf(container)?.config ?? ''
-    if (container.blueprint.labels[label.kind] === 'member') this.#boot(container)
+    if (isClusterMember(container)) this.clusters.started(container)
+    else if (container.blueprint.labels[label.kind] === 'member') this.#boot(container)
   }
 
   /** The guard of the image: only what was told so is initialised. */
@@ -204,6 +239,27 @@ export class WorldEngine {
 
   #confOf({ blueprint }: Container): Volume | undefined {
     return this.volumes.get(blueprint.mounts.find(({ path }) => path !== '/data')?.volume ?? '')
+  }
+
+  /** Containers are numbered as they are made. */
+  #birth({ id }: Container): number {
+    return Number(id.split('-').at(-1))
+  }
+
+  #kill(container: Container | undefined): void {
+    if (container?.state === 'running' || container?.state === 'paused') this.#enter(container, 'exited', 137)
+  }
+
+  /** `half`: the caller dies when the container is gone and the volume is not. */
+  #discard(instanceId: string, memberId: string, half: boolean): void {
+    const leading = this.clusters.leading(instanceId)
+    if (leading === null || leading.blueprint.labels[label.member] === memberId) throw conflict('there is no other leader')
+    const container = this.containers.get(names.member(memberId))
+    this.#kill(container)
+    this.#remove(container)
+    if (half) return
+    this.#removeVolume(names.dataVolume(memberId))
+    this.clusters.broken.delete(names.dataVolume(memberId))
   }
 
   #stop(container: Container | undefined): void {
@@ -236,9 +292,15 @@ export class WorldEngine {
   /** The agent makes its slot and keeps it moving. */
   #receive({ state, blueprint }: Container): void {
     if (state !== 'running' || blueprint.labels[label.kind] !== 'agent') return
-    const served = [...this.containers.values()].find((other) => other.blueprint.labels[label.kind] === 'member' && other.blueprint.labels[label.instance] === blueprint.labels[label.instance])
+    const served = this.#primary(blueprint.labels[label.instance] ?? '')
     const data = served === undefined ? null : this.server(served)
     if (data?.slot === null) data.slot = 'reserved'
+  }
+
+  /** The member of an instance that takes writes. */
+  #primary(instanceId: string): Container | undefined {
+    const members = [...this.containers.values()].filter((one) => one.blueprint.labels[label.kind] === 'member' && instanceOf(one) === instanceId)
+    return members.some(isClusterMember) ? this.clusters.leading(instanceId) ?? undefined : members[0]
   }
 
   #jobBlueprint(order: JobOrder, desired: Desired): Blueprint {
@@ -266,7 +328,7 @@ export class WorldEngine {
     const sets = this.bucket.get(order.job === 'restore' ? order.source.instanceId : order.instanceId) ?? new Map<string, Data>()
     switch (order.job) {
       case 'backup': {
-        const member = [...this.containers.values()].find(({ blueprint }) => blueprint.labels[label.kind] === 'member' && blueprint.labels[label.instance] === order.instanceId)
+        const member = this.#primary(order.instanceId)
         const data = member === undefined ? null : this.server(member)
         if (data === null) return { ok: false, code: 'NoServer', message: 'PostgreSQL does not answer' }
         if (data.slot !== 'reserved') return { ok: false, code: 'ArchiveTimeout', message: 'WAL does not reach the archive' }

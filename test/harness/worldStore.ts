@@ -30,9 +30,9 @@ export interface NewDatabase {
 export function starter({ number, name, now }: NewDatabase): Desired {
   const id = (part: number): string => idOf(number * 100 + part)
   const port = (part: number): number => 20_000 + number * 100 + part
-  const member: Member = { id: id(2), instanceId: id(1), hostId: theHost.id, ordinal: 1, ports: { postgres: port(0), backup: port(1) }, volumeBytes: null }
+  const member: Member = { id: id(2), instanceId: id(1), hostId: theHost.id, ordinal: 1, ports: { postgres: port(0), backup: port(1), patroni: null }, volumeBytes: null }
   const instance: Instance = {
-    id: id(1), kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null,
+    id: id(1), kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null, cluster: null, lastLeader: null,
     repository: { path: `/lineages/${id(1)}`, cipher: new Secret('cipher') }, members: [member],
   }
   const proxy = (slot: number) => ({ slot, hostId: theHost.id, ports: { rw: port(10 + slot), ro: port(20 + slot), pooled: port(30 + slot), runtime: port(40 + slot) } })
@@ -56,9 +56,25 @@ export function starter({ number, name, now }: NewDatabase): Desired {
   }
 }
 
+/** A cluster of three members on one host, with the same ids for the same parts. */
+export function cluster(request: NewDatabase): Desired {
+  const alone = starter(request)
+  const id = (part: number): string => idOf(request.number * 100 + part)
+  const port = (part: number): number => 20_000 + request.number * 100 + part
+  const members = [1, 2, 3].map((ordinal): Member => ({
+    id: id(10 + ordinal), instanceId: id(1), hostId: theHost.id, ordinal, volumeBytes: null,
+    ports: { postgres: port(50 + ordinal), backup: port(60 + ordinal), patroni: port(70 + ordinal) },
+  }))
+  const scope = { scope: id(1), user: `cluster-${id(1)}`, password: new Secret('etcd') }
+  return {
+    ...withDatabase(alone, { tier: 'standard', topology: 'ha' }),
+    instances: alone.instances.map((instance) => ({ ...instance, kind: 'cluster' as const, cluster: scope, members })),
+  }
+}
+
 function databaseRow(id: string, name: string, now: Date): Database {
   return {
-    id, name, databaseName: name, tier: 'starter', topology: 'standalone', storageBytes: tiers.starter.storageBytes, allowList: ['0.0.0.0/0'], paused: false,
+    id, name, databaseName: name, tier: 'starter', topology: 'standalone', durability: 'strict', storageBytes: tiers.starter.storageBytes, allowList: ['0.0.0.0/0'], paused: false,
     images: { postgres: 'postgres:1', haproxy: 'haproxy:1' }, extraCertificateNames: [], generation: 1, observedGeneration: 0, conditions: [], createdAt: now,
     deletionRequestedAt: null, finalBackup: true, backupsKeptUntil: null, finalizers, removedAt: null,
   }
@@ -92,6 +108,8 @@ export function recorded(desired: Desired, record: StoreRecord, { now, nextId, i
         assert.ok(one.systemIdentifier === null || one.systemIdentifier === record.systemIdentifier, 'an instance changed its identity')
         return { ...one, initialisedAt: one.initialisedAt ?? now, systemIdentifier: record.systemIdentifier }
       })
+    case 'leaderSeen':
+      return withInstance(desired, record.instanceId, (one) => ({ ...one, lastLeader: { memberId: record.memberId, timeline: record.timeline } }))
     case 'instanceRole':
       return withInstance(desired, record.instanceId, (one) => ({ ...one, role: record.role }))
     case 'requestBackup':

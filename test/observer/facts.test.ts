@@ -51,6 +51,25 @@ test('what was removed stays removed although a list from before still shows it'
   assert.deepEqual(facts.seenOf(databaseId, projectId), { containers: [], volumes: [], networks: [] })
 })
 
+test('what an event tells once more as it was wakes nobody: engines tell of a volume whenever somebody asks for it to be made', () => {
+  const facts = new EngineFacts()
+  const volume = { name: 'v', labels }
+  assert.deepEqual([...facts.apply({ kind: 'volume', volume }, 1).databases], [databaseId])
+  assert.deepEqual([...facts.apply({ kind: 'volume', volume: { ...volume } }, 2).databases], [])
+  assert.deepEqual([...facts.apply(told('a', 'running', 3), 3).databases], [databaseId])
+  assert.deepEqual([...facts.apply(told('a', 'running', 4), 4).databases], [databaseId])
+})
+
+test('a proxy goes with its endpoint to the database that has it now; the volume that it was given stays with its own', () => {
+  const made = { [label.database]: 'old', [label.endpoint]: 'endpoint' }
+  const facts = new EngineFacts()
+  facts.replace(listing({ containers: [{ ...container('proxy', 'running'), labels: made }], volumes: [{ name: 'conf', labels: made }] }), 0)
+  const taken = facts.seenOf('new', projectId, 'endpoint')
+  assert.deepEqual([taken.containers.map(({ id }) => id), taken.volumes], [['proxy'], []])
+  const left = facts.seenOf('old', projectId, 'another')
+  assert.deepEqual([left.containers, left.volumes.map(({ name }) => name)], [[], ['conf']])
+})
+
 test('a volume that was asked about when it was made, and ended before the answer, is not put back', () => {
   const facts = new EngineFacts()
   facts.apply({ kind: 'volumeGone', name: 'v' }, 20)

@@ -23,6 +23,8 @@ const observer = createObserver({
   log: { info() {}, warn() {} },
   engineOf: () => counted(engine),
   identity: () => rig.controller,
+  etcd: { list: async () => ({ entries: [], revision: 1 }) },
+  readPatroni: async () => Promise.reject(new Error('there is none')),
   store: { bucket: 'none', listing: { listPrefixes: async () => [], async *listObjects() {} }, check: async () => true },
 })
 

@@ -41,7 +41,7 @@ async function observing(t: TestContext, over: Partial<ObserverOptions> = {}): P
   const clock = new HandClock()
   const store: Rig['store'] = { checks: 0, lists: 0, failure: null, newest: null }
   const observer = createObserver({
-    installation, clock, log: { info() {}, warn() {} }, engineOf: () => engine, identity: () => sample.controller,
+    installation, clock, log: { info() {}, warn() {} }, engineOf: () => engine, identity: () => sample.controller, etcd: { list: async () => ({ entries: [], revision: 1 }) }, readPatroni: async () => Promise.reject(new Error('there is none')),
     store: { bucket: 'b', listing: listingOf(store), check: async () => { store.checks += 1; if (store.failure !== null) throw store.failure } },
     timing: { confirmMs: 60_000, heartbeatMs: 60_000 },
     ...over,

@@ -32,6 +32,20 @@ describe('storage', () => {
     assert.match(conditionOf(world, shop, 'Ready'), /^true/)
   })
 
+  it('that is nearly full or read-only is looked at more often than once a minute', async () => {
+    const { world, shop, parts } = await settledShop()
+    const looks: (number | null | undefined)[] = []
+    for (const share of [0.5, 0.86, 0.96, 0.92]) {
+      world.engine.usedShare.set(parts.memberId, share)
+      await world.settle()
+      const result = await world.pass(shop)
+      looks.push(typeof result === 'object' ? result?.requeueAfterMs : null)
+    }
+    const [roomy, ...tight] = looks
+    assert.ok(typeof roomy === 'number' && roomy > 60_000, `${roomy}`)
+    assert.deepEqual(tight.map((ms) => typeof ms === 'number' && ms <= 20_000), [true, true, true], tight.join())
+  })
+
   it('that is full is told once, however often PostgreSQL fails to be made read-only', async () => {
     const { world, shop, parts } = await settledShop()
     world.engine.usedShare.set(parts.memberId, 1)

@@ -57,3 +57,16 @@ test('commands name the point to restore to', () => {
   assert.deepEqual(backupCommand('incremental'), ['job', 'backup', 'incr'])
   assert.throws(() => verifyCommand('20261121-221625F --repo=2'))
 })
+
+test('of a cluster the agent follows whoever leads, and its jobs know every member', () => {
+  const ids = ['a1', 'a2', 'a3'].map((end) => `00000000-0000-4000-8000-0000000000${end}`)
+  const [first, ...others] = ids.map((id, index) => ({ id, ports: { postgres: 25_000 + index, backup: 26_000 + index } }))
+  assert.ok(first !== undefined)
+  const cluster = renderAgent({ ...agent, members: [first, ...others] })
+  const service = contentOf(cluster, '/conf/pg_service.conf')
+  assert.match(service, /^host=member-0000000000a1\.holdfast\.internal,member-0000000000a2\.holdfast\.internal,member-0000000000a3\.holdfast\.internal$/m)
+  assert.match(service, /^port=25000,25001,25002$/m)
+  assert.match(service, /^target_session_attrs=primary$/m)
+  assert.match(contentOf(cluster, '/conf/members.conf'), /^member-0000000000a2\.holdfast\.internal 26001$/m)
+  assert.equal(contentOf(cluster, '/conf/pgbackrest.conf').match(/^pg\d-host=/gm)?.length, 1)
+})

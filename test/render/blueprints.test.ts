@@ -6,12 +6,14 @@ import type { Desired, Instance } from '../../src/domain/desired.ts'
 import { label } from '../../src/domain/names.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { createBlueprinter, type BlueprintSettings } from '../../src/render/blueprints.ts'
+import { sampleCluster } from '../cluster/sample.ts'
 import { sampleDatabase } from '../executor/sample.ts'
 
 const now = new Date('2026-03-01T12:00:00Z')
 const settings: BlueprintSettings = {
   installation: 'hft',
   publicBind: '0.0.0.0',
+  dcs: null,
   objectStore: {
     host: 'objectstore.holdfast.internal', port: 8443, region: 'us-east-1', bucket: 'hft-backups', uriStyle: 'path',
     accessKey: new Secret('AKTEST'), secretKey: new Secret('s3-secret-of-the-store'), caPem: null, address: '172.17.0.1',
@@ -75,7 +77,7 @@ test('an allow-list reaches the proxy by a reload and leaves the others alone', 
 })
 
 test('another backend makes the proxy anew, so that old sessions end', () => {
-  const moved = withInstance({ members: desired.instances.flatMap((instance) => instance.members.map((member) => ({ ...member, ports: { postgres: 26_000, backup: 26_001 } }))) })
+  const moved = withInstance({ members: desired.instances.flatMap((instance) => instance.members.map((member) => ({ ...member, ports: { postgres: 26_000, backup: 26_001, patroni: null } }))) })
   assert.notEqual(all(moved).proxy.specHash, all(desired).proxy.specHash)
 })
 
@@ -178,4 +180,45 @@ test('a store of our own is verified with what is trusted now, another one with 
   assert.equal(caOf({ caPem: null, isOurs: true })?.trim(), desired.trustBundlePem.trim())
   assert.equal(caOf({ caPem: foreign })?.trim(), foreign)
   assert.equal(caOf({ caPem: null }), undefined)
+})
+
+const etcd = { hosts: [{ host: '172.17.0.1', port: 2379 }], caPem: null }
+const cluster = await sampleCluster({
+  installation: 'hft', subnet: '10.9.0.0/24', firstPort: 25_000, privateAddress: '172.17.0.1', images: desired.database.images, now,
+})
+const clusters = createBlueprinter({ ...settings, dcs: etcd })
+
+test('a cluster’s member lives in its pod, which owns its ports and the one capability', () => {
+  const { members, pods, configurations } = clusters.blueprints(cluster.desired)
+  assert.deepEqual([members.size, pods.size, configurations.size], [3, 3, 1])
+  for (const { id, ports } of cluster.instance.members) {
+    const [member, pod] = [members.get(id), pods.get(id)]
+    assert.ok(member !== undefined && pod !== undefined)
+    assert.deepEqual(member.network, { container: pod.name })
+    assert.deepEqual([member.ports, member.restart, member.capabilities], [[], 'no', undefined])
+    assert.deepEqual(pod.ports.map(({ containerPort, hostPort }) => [containerPort, hostPort]), [[5432, ports.postgres], [8432, ports.backup], [8008, ports.patroni]])
+    assert.deepEqual([pod.capabilities, pod.mounts, pod.files], [['NET_ADMIN'], [], []])
+  }
+})
+
+test('only the first member begins a cluster, and none that was seen initialised', () => {
+  const beginners = (from: Desired): number[] => {
+    const { members } = clusters.blueprints(from)
+    return cluster.instance.members.filter(({ id }) => members.get(id)?.files.some(({ path, content }) => path === '/conf/patroni.yml' && content.includes('\nbootstrap:')))
+      .map(({ ordinal }) => ordinal)
+  }
+  assert.deepEqual(beginners(cluster.desired), [1])
+  const initialised = { ...cluster.desired, instances: [{ ...cluster.instance, initialisedAt: now, systemIdentifier: '7' }] }
+  assert.deepEqual(beginners(initialised), [])
+  const hashesOf = (from: Desired) => [...clusters.blueprints(from).members.values()].map(({ specHash }) => specHash)
+  assert.deepEqual(hashesOf(initialised), hashesOf(cluster.desired))
+})
+
+test('without etcd there is no cluster’s member', () => {
+  assert.equal(blueprinter.blueprints(cluster.desired).members.size, 0)
+})
+
+test('the agent of a cluster resolves all its members', () => {
+  const agent = only(clusters.blueprints(cluster.desired).agents.values())
+  assert.equal(agent.extraHosts.filter((line) => line.startsWith('member-')).length, 3)
 })

@@ -64,7 +64,7 @@ test('another allow-list is another configuration, its order is not', () => {
 test('nothing can be smuggled into the configuration', () => {
   assert.throws(() => renderEndpoint({ ...endpoint, databaseName: 'shop\nadmin_users = eve' }))
   assert.throws(() => renderEndpoint({ ...endpoint, databaseName: 'shop dbname=postgres' }))
-  assert.throws(() => renderEndpoint({ ...endpoint, standalone: { address: '10.0.0.1:1 check', port: 1 } }))
+  assert.throws(() => renderEndpoint({ ...endpoint, target: { kind: 'standalone', address: '10.0.0.1:1 check', port: 1 } }))
   assert.throws(() => renderEndpoint({ ...endpoint, allowList: ['0.0.0.0/0\n'] }))
   assert.throws(() => renderEndpoint({ ...endpoint, installation: 'lab } or { always_true' }))
 })

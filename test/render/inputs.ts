@@ -20,7 +20,7 @@ export const member: MemberInput = {
 }
 
 export const endpoint: EndpointInput = {
-  installation: 'lab', endpointId, databaseName: 'shop', standalone: { address: '172.17.0.1', port: 25_432 }, maxConnections: 50,
+  installation: 'lab', endpointId, databaseName: 'shop', target: { kind: 'standalone', address: '172.17.0.1', port: 25_432 }, maxConnections: 50,
   allowList: ['203.0.113.0/24', '10.0.0.0/8'], trustBundlePem: certificatePem, server: keyPair, client: keyPair,
 }
 
@@ -31,7 +31,7 @@ export const repository: RepositoryInput = {
 }
 
 export const agent: AgentInput = {
-  repository, retentionDays: 7, member: { id: memberId, ports: { postgres: 25_432, backup: 28_432 } },
+  repository, retentionDays: 7, members: [{ id: memberId, ports: { postgres: 25_432, backup: 28_432 } }],
   spoolLimitBytes: 1_073_741_824, trustBundlePem: certificatePem, client: keyPair,
 }
 

@@ -12,6 +12,7 @@ const { desired } = await sampleDatabase({
   images: { postgres: 'holdfast/postgres:1', haproxy: 'holdfast/haproxy:1' }, now: new Date('2026-03-01T12:00:00Z'),
 })
 const rendering = createBlueprinter({
+  dcs: null,
   installation: 'hft', publicBind: '0.0.0.0',
   objectStore: {
     host: 'objectstore.holdfast.internal', port: 8443, region: 'us-east-1', bucket: 'hft-backups', uriStyle: 'path',

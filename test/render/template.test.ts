@@ -17,7 +17,7 @@ test('a value that looks like a placeholder or a replacement pattern is left alo
 })
 
 test('every template begins with a comment that names its inputs', () => {
-  for (const folder of ['member', 'endpoint', 'agent', 'restore', 'sql']) {
+  for (const folder of ['member', 'cluster', 'endpoint', 'agent', 'restore', 'sql']) {
     for (const name of readdirSync(new URL(`${folder}/`, templates))) {
       if (name === 'repository.conf') continue // lines inside other templates
       const text = readFileSync(new URL(`${folder}/${name}`, templates), 'utf8')

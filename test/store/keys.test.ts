@@ -46,6 +46,9 @@ async function populate(): Promise<string[]> {
     const { database } = await withOld.databases.create({ ...provisioning, projectId: rig.projectId, tier: 'starter', name: `sealed-${String(index)}` }, actor)
     ids.push(database.id)
   }
+  await withOld.teams.setHa(rig.teamId, true, actor)
+  const cluster = await withOld.databases.create({ ...provisioning, projectId: rig.projectId, tier: 'pro', topology: 'ha', name: 'sealed-cluster' }, actor)
+  ids.push(cluster.database.id)
   const lease = await withOld.queue.claimOne(ids[0] ?? '', { holder: 'a', leaseSeconds: 60 })
   if (lease === null) throw new Error('leased already')
   const memberId = (await withOld.databases.view(ids[0] ?? '')).instances[0]?.members[0]?.id ?? ''
@@ -57,7 +60,7 @@ async function secretsOf(): Promise<unknown> {
   const all = await Promise.all(databaseIds.map((id) => withBoth.desired.load(id)))
   return all.map((desired) => [
     desired?.credentials.map(({ password, verifier }) => [password.reveal(), verifier.reveal()]),
-    desired?.instances.map(({ repository }) => repository.cipher.reveal()),
+    desired?.instances.map(({ repository, cluster }) => [repository.cipher.reveal(), cluster?.password.reveal()]),
     [...(desired?.certificates ?? [])].map(([key, { keyPem }]) => [key, keyPem.reveal()]),
   ])
 }

@@ -165,7 +165,7 @@ test('a controller that died leaves a database that comes back by itself, ever m
 
 test('what members were seen to be is shown', async () => {
   const memberId = (await store.databases.view(databaseId)).instances[0]?.members[0]?.id ?? ''
-  const status = { role: 'leader', containerId: 'c0ffee', timeline: 1, lagBytes: 0, syncState: null }
+  const status = { role: 'leader', containerId: 'c0ffee', timeline: 1, lagBytes: 0, syncState: null, patroniState: null }
   await store.queue.release(await rig.lease(databaseId), { dueInMs: 0, members: new Map([[memberId, status]]) })
   assert.deepEqual((await store.databases.view(databaseId)).instances[0]?.members[0], { id: memberId, name: 'member-1', host: 'host-1', ordinal: 1, ...status })
 })
@@ -189,10 +189,11 @@ test('the queue tells when something is due, and how much', async () => {
   assert.ok(next > 3_000 && next <= 5_000, String(next))
 })
 
-test('a controller leaves operations of newer machines to newer controllers', async () => {
+test('a controller leaves operations of newer machines, and of kinds that it does not know, to newer controllers', async () => {
   await store.databases.startOperation(databaseId, { kind: 'takeOverEndpoint', input: {}, machineVersion: 2 }, { tokenId: null, name: 'x', requestId: 'x' })
   const options = { holder: 'a', leaseSeconds: 60, limit: 10 }
   assert.deepEqual(await store.queue.claim({ ...options, machineVersions: { restore: 2, takeOverEndpoint: 1 } }), [])
+  assert.deepEqual(await store.queue.claim({ ...options, machineVersions: { restore: 2 } }), [])
   assert.equal((await store.queue.claim({ ...options, machineVersions: { restore: 1, takeOverEndpoint: 2 } })).length, 1)
 })
 

@@ -99,7 +99,7 @@ test('one instance serves: the schema refuses a second one', async () => {
   const { id } = await leased('single')
   await assert.rejects(
     rig.pool.query(
-      `insert into instances (id, database_id, kind, role, repository_path, repository_cipher) values (gen_random_uuid(), $1, 'cluster', 'serving', '/x', 'x')`,
+      `insert into instances (id, database_id, kind, role, repository_path, repository_cipher, dcs_password) values (gen_random_uuid(), $1, 'cluster', 'serving', '/x', 'x', 'x')`,
       [id],
     ),
     { code: '23505' },

@@ -1,8 +1,10 @@
 /** What happened: events for everyone, the audit log for admins. */
 import { z } from 'zod'
 import { principalOf } from '../authentication.ts'
+import { explainEvent } from '../explanation.ts'
 import type { Api } from '../instance.ts'
 import { requireAdmin, teamAskedFor } from '../reach.ts'
+import { explanation } from '../schemas/failovers.ts'
 import { auditEntry, event } from '../schemas/operations.ts'
 import { problems } from '../schemas/problem.ts'
 import { id, listLimit, listOf } from '../schemas/words.ts'
@@ -16,6 +18,7 @@ const eventQuery = z.strictObject({
   after: sequence.exactOptional().describe('Only events with a higher seq'),
   limit: listLimit.exactOptional(),
 })
+const teamQuery = eventQuery.pick({ teamId: true })
 const auditQuery = z.strictObject({ teamId: id.exactOptional(), before: sequence.exactOptional().describe('Only entries with a lower id'), limit: listLimit.exactOptional() })
 
 export function historyRoutes(app: Api, { store }: ApiParts): void {
@@ -26,6 +29,13 @@ export function historyRoutes(app: Api, { store }: ApiParts): void {
     const teamId = teamAskedFor(principalOf(request), asked)
     return { items: [...(await store.events.list({ ...filter, teamId, ...(after === undefined ? {} : { afterSeq: after }) }))] }
   })
+
+  app.get('/v1/events/:seq/explanation', {
+    schema: {
+      summary: 'What an event was about: what was seen, concluded and done, and what came of it',
+      tags, params: z.strictObject({ seq: sequence }), querystring: teamQuery, response: { 200: explanation, ...problems },
+    },
+  }, (request) => explainEvent(store, teamAskedFor(principalOf(request), request.query.teamId), request.params.seq))
 
   app.get('/v1/audit', {
     schema: { summary: 'Who changed what, newest first', tags, querystring: auditQuery, response: { 200: listOf(auditEntry), ...problems } },

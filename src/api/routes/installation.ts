@@ -1,7 +1,8 @@
 /** What the installation offers: its certificate authorities, its tiers, its hosts. */
 import { z } from 'zod'
-import { tierNames, tiers } from '../../domain/tiers.ts'
+import { tierNames } from '../../domain/tiers.ts'
 import { principalOf } from '../authentication.ts'
+import { showTier } from '../databaseView.ts'
 import type { Api } from '../instance.ts'
 import { requirePlatform } from '../reach.ts'
 import { problems } from '../schemas/problem.ts'
@@ -24,7 +25,7 @@ export function installationRoutes(app: Api, { store }: ApiParts): void {
 
   app.get('/v1/tiers', {
     schema: { summary: 'What each tier gives', tags: ['installation'], response: { 200: listOf(tier), ...problems } },
-  }, () => ({ items: tierNames.map((name) => tiers[name]) }))
+  }, () => ({ items: tierNames.map(showTier) }))
 
   app.get('/v1/hosts', {
     schema: { summary: 'The hosts that databases run on', tags: ['installation'], response: { 200: listOf(host), ...problems } },

@@ -1,32 +1,58 @@
 /** What takes more than one step, and waiting for it. */
+import { z } from 'zod'
 import { HoldfastError } from '../../domain/errors.ts'
+import type { Principal, Store } from '../../store/store.ts'
+import type { DatabaseView } from '../../store/views.ts'
 import { actorOf, principalOf } from '../authentication.ts'
 import { showDatabase } from '../databaseView.ts'
+import { showFailover } from '../explanation.ts'
 import type { Api } from '../instance.ts'
 import { reachDatabase, reachOperation } from '../reach.ts'
 import { reconcileOrder, reconciled } from '../schemas/databases.ts'
 import { newOperation, operation } from '../schemas/operations.ts'
+import { failover } from '../schemas/failovers.ts'
 import { problems } from '../schemas/problem.ts'
-import { idParams, listOf } from '../schemas/words.ts'
+import { idParams, listLimit, listOf } from '../schemas/words.ts'
 import type { ApiParts } from '../settings.ts'
 import { createSettledWait } from '../settledWait.ts'
 
 const tags = ['operations']
+const failoverQuery = z.strictObject({ limit: listLimit.max(100).exactOptional() })
 
 export function operationRoutes(app: Api, parts: ApiParts): void {
   const { store } = parts
   const waitSettled = createSettledWait(store)
 
   app.post('/v1/databases/:id/operations', {
-    schema: { summary: "Take over another database's endpoint", tags, params: idParams, body: newOperation, response: { 202: operation, ...problems } },
+    schema: {
+      summary: 'Take over an endpoint; move the leader, restart, or make a replica anew',
+      tags, params: idParams, body: newOperation, response: { 202: operation, ...problems },
+    },
   }, async (request, reply) => {
-    const taker = await reachDatabase(store, principalOf(request), request.params.id)
-    const giver = await reachDatabase(store, principalOf(request), request.body.fromDatabaseId)
-    if (giver.id === taker.id || giver.team.id !== taker.team.id) {
-      throw new HoldfastError('InvalidRequest', 'body.fromDatabaseId: must be another database of the same team.', { next: 'Name the database whose endpoint is to be taken.' })
+    const { body } = request
+    const database = await reachDatabase(store, principalOf(request), request.params.id)
+    switch (body.kind) {
+      case 'takeOverEndpoint': {
+        const giver = await giverOf(store, principalOf(request), database, body.fromDatabaseId)
+        const order = { kind: body.kind, input: { fromDatabaseId: giver.id } }
+        return reply.code(202).send(await store.databases.startOperation(database.id, order, actorOf(request)))
+      }
+      case 'switchover':
+        return reply.code(202).send(await store.databases.orderOfCluster(database.id, { kind: body.kind, candidate: body.candidate ?? null }, actorOf(request)))
+      case 'restart':
+      case 'reinitialise':
+        return reply.code(202).send(await store.databases.orderOfCluster(database.id, body, actorOf(request)))
     }
-    const { kind, fromDatabaseId } = request.body
-    return reply.code(202).send(await store.databases.startOperation(taker.id, { kind, input: { fromDatabaseId } }, actorOf(request)))
+  })
+
+  app.get('/v1/databases/:id/failovers', {
+    schema: {
+      summary: "What the failover guard concluded about a database's cluster, newest first",
+      tags, params: idParams, querystring: failoverQuery, response: { 200: listOf(failover), ...problems },
+    },
+  }, async (request) => {
+    const { id } = await reachDatabase(store, principalOf(request), request.params.id)
+    return { items: (await store.failovers.list(id, request.query)).map(showFailover) }
   })
 
   app.get('/v1/databases/:id/operations', {
@@ -55,4 +81,11 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
       : { settled: false, waitedMs: 0 }
     return { settled, waitedMs, database: await showDatabase(parts, await reachDatabase(store, principalOf(request), id)) }
   })
+}
+
+/** Data stays within its team, even for a token that reaches all teams. */
+async function giverOf(store: Store, principal: Principal, taker: DatabaseView, id: string): Promise<DatabaseView> {
+  const giver = await reachDatabase(store, principal, id)
+  if (giver.id !== taker.id && giver.team.id === taker.team.id) return giver
+  throw new HoldfastError('InvalidRequest', 'body.fromDatabaseId: must be another database of the same team.', { next: 'Name the database whose endpoint is to be taken.' })
 }

@@ -4,9 +4,9 @@ import { resourceNames } from '../../domain/names.ts'
 import type { ProjectView } from '../../store/views.ts'
 import { actorOf, principalOf } from '../authentication.ts'
 import type { Api } from '../instance.ts'
-import { reachProject, reachTeam, requirePlatform } from '../reach.ts'
+import { reachProject, reachTeam, requireAdmin, requirePlatform } from '../reach.ts'
 import { problems } from '../schemas/problem.ts'
-import { newProject, newTeam, project, team } from '../schemas/tenants.ts'
+import { haToggle, newProject, newTeam, project, team } from '../schemas/tenants.ts'
 import { idParams, listOf } from '../schemas/words.ts'
 import type { ApiParts } from '../settings.ts'
 
@@ -27,6 +27,15 @@ export function teamRoutes(app: Api, parts: ApiParts): void {
 
   app.get('/v1/teams/:id', { schema: { summary: 'One team', tags, params: idParams, response: { 200: team, ...problems } } }, (request) =>
     reachTeam(store, principalOf(request), request.params.id))
+
+  app.put('/v1/teams/:id/ha', {
+    schema: { summary: 'Turn high availability (beta) on or off for a team; for admins', tags, params: idParams, body: haToggle, response: { 200: team, ...problems } },
+  }, async (request) => {
+    const principal = principalOf(request)
+    const { id } = await reachTeam(store, principal, request.params.id)
+    requireAdmin(principal)
+    return store.teams.setHa(id, request.body.enabled, actorOf(request))
+  })
 
   app.post('/v1/teams/:id/projects', {
     schema: { summary: 'Make a project', tags, params: idParams, body: newProject, response: { 201: project, ...problems } },

@@ -11,9 +11,12 @@ export const newDatabase = z
     name: words.name,
     databaseName: words.databaseName.exactOptional().describe('Inside PostgreSQL; by default the name with _ for -'),
     tier: words.tierName,
+    topology: words.topology.exactOptional().describe('standalone: one server. ha: three members that fail over by themselves; the team has to have it turned on'),
+    durability: words.durability.exactOptional().describe('Of topology ha. strict: a commit waits for every healthy replica. quorum: for any one of them'),
     storageBytes: words.storageBytes.exactOptional().describe("By default the tier's"),
     allowList: words.addressRanges.exactOptional(),
   })
+  .refine((body) => body.durability === undefined || body.topology === 'ha', { path: ['durability'], message: 'is for topology ha: one server has no replica to wait for' })
   .refine((body) => body.databaseName !== undefined || !words.isReserved(body.name), {
     path: ['name'],
     message: 'would give a reserved name inside PostgreSQL: choose another or give databaseName as well',
@@ -22,7 +25,8 @@ export const newDatabase = z
 export const databaseChange = z
   .strictObject({
     name: words.name.exactOptional(),
-    tier: words.tierName.exactOptional(),
+    tier: words.tierName.exactOptional().describe('Of a highly available database it changes member by member: see the operation changeTier'),
+    durability: words.durability.exactOptional(),
     storageBytes: words.storageBytes.exactOptional(),
     allowList: words.addressRanges.exactOptional(),
     paused: z.boolean().exactOptional().describe('A paused database is observed and reported, never acted on'),
@@ -55,6 +59,7 @@ const member = z
     timeline: words.count.nullable(),
     lagBytes: words.bytes.nullable(),
     syncState: z.string().nullable().describe('sync, quorum, potential or async'),
+    patroniState: z.string().nullable().describe("Of a cluster's member, in Patroni's words: running, starting, creating replica, …"),
   })
   .meta({ id: 'Member', description: 'Fields are null while nobody has looked' })
 
@@ -67,6 +72,15 @@ const instance = z
     members: z.array(member),
   })
   .meta({ id: 'Instance' })
+
+const ports = z.object({ rw: words.count, ro: words.count, pooled: words.count })
+
+const lastFailover = z.object({
+  at: words.time,
+  writeGapMs: z.number().nullable().describe('How long no write was acknowledged, as the controller measured it'),
+  reason: z.string(),
+  eventSeq: words.count.nullable().describe('The event that tells of it: GET /v1/events/{seq}/explanation'),
+})
 
 const urls = z
   .object({ rw: z.string(), ro: z.string(), pooled: z.string() })
@@ -81,7 +95,8 @@ export const database = z
     databaseName: z.string(),
     tier: words.tierName,
     tierFacts: tier,
-    topology: z.enum(['standalone', 'ha']),
+    topology: words.topology,
+    durability: words.durability.describe('Of topology ha'),
     storageBytes: words.bytes,
     allowList: z.array(z.string()),
     paused: z.boolean(),
@@ -100,12 +115,17 @@ export const database = z
     status: z.object({
       conditions: z.array(condition),
       operation: operationSummary.nullable().describe('The unfinished one, else the last one'),
+      lastFailover: lastFailover.nullable().describe('When its leader was last lost and another member took over'),
       lastPassAt: words.time.nullable().describe('When the controller last looked at it'),
       lastError: failure.nullable().describe('Why its last pass failed; null when it did not'),
     }),
     instances: z.array(instance),
-    endpoint: z.object({ host: z.string(), ports: z.object({ rw: words.count, ro: words.count, pooled: words.count }) }).nullable(),
+    endpoint: z.object({ host: z.string(), ports }).nullable(),
+    proxies: z
+      .array(z.object({ host: z.string().describe('The host that it runs on'), ports }))
+      .describe("Each does, under the endpoint's name; a highly available database has two"),
     urls: urls.nullable(),
+    libpqUrls: urls.nullable().describe('Of topology ha: with every proxy, for clients that try several hosts in turn, as libpq does'),
     backups: z.object({
       verified: words.count.describe('How many are kept and were read back'),
       repositoryBytes: words.bytes,

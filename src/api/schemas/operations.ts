@@ -1,10 +1,11 @@
 /** Operations, backups, restores and what happened: everything that takes time. */
 import { z } from 'zod'
+import { operationKinds } from '../../domain/desired.ts'
 import * as words from './words.ts'
 
-export const failure = z.object({ code: z.string(), message: z.string() })
+export const failure = z.object({ code: z.string(), message: z.string(), next: z.string().optional().describe('What to do about it') })
 
-export const operationKind = z.enum(['restore', 'takeOverEndpoint'])
+export const operationKind = z.enum(operationKinds)
 
 export const operationSummary = z
   .object({
@@ -29,10 +30,23 @@ export const operation = operationSummary
   })
   .meta({ id: 'Operation' })
 
-export const newOperation = z.strictObject({
-  kind: z.literal('takeOverEndpoint'),
-  fromDatabaseId: words.id.describe('The database whose endpoint this one takes; it gets the other in exchange'),
-})
+const memberName = z.string().min(1).max(60)
+
+export const newOperation = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('takeOverEndpoint'),
+    fromDatabaseId: words.id.describe('The database whose endpoint this one takes; it gets the other in exchange'),
+  }),
+  z.strictObject({
+    kind: z.literal('switchover'),
+    candidate: memberName.exactOptional().describe('Name or id of the replica that is to lead; by default the best one'),
+  }),
+  z.strictObject({ kind: z.literal('restart') }).describe('Member by member, the leader last'),
+  z.strictObject({
+    kind: z.literal('reinitialise'),
+    member: memberName.describe('Name or id of the replica whose data are thrown away and copied anew'),
+  }),
+])
 
 export const newBackup = z.strictObject({ kind: z.enum(['full', 'incremental']).default('full') })
 export const backup = z
@@ -61,6 +75,7 @@ export const restoreOrder = z
     projectId: words.id.exactOptional().describe("By default the source's project"),
     backupId: words.id.exactOptional(),
     at: words.moment.exactOptional().describe('A moment to go back to. Without it and backupId: the newest backup'),
+    topology: words.topology.exactOptional().describe('Only standalone for now'),
   })
   .refine((body) => body.backupId === undefined || body.at === undefined, 'give either backupId or at, not both')
 

@@ -3,7 +3,15 @@ import { z } from 'zod'
 import * as words from './words.ts'
 
 export const newTeam = z.strictObject({ name: words.name })
-export const team = z.object({ id: words.id, name: z.string(), createdAt: words.time }).meta({ id: 'Team' })
+export const team = z
+  .object({
+    id: words.id,
+    name: z.string(),
+    haEnabled: z.boolean().describe('Whether it may ask for highly available databases (beta)'),
+    createdAt: words.time,
+  })
+  .meta({ id: 'Team' })
+export const haToggle = z.strictObject({ enabled: z.boolean().describe('Turned off, clusters that exist stay as they are') })
 
 export const newProject = z.strictObject({ name: words.name })
 export const project = z
@@ -33,6 +41,7 @@ const schedule = z.object({ full: z.string(), incremental: z.string(), retention
 export const tier = z
   .object({
     name: words.tierName,
+    topologies: z.array(words.topology).describe('What may be asked for on it'),
     memoryBytes: words.bytes,
     cpus: z.number(),
     maxConnections: words.count,

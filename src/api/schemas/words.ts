@@ -3,7 +3,8 @@
  * not know is a mistake of the caller, never something to ignore silently.
  */
 import { z } from 'zod'
-import { tierNames } from '../../domain/tiers.ts'
+import { durabilities } from '../../domain/desired.ts'
+import { tierNames, topologies } from '../../domain/tiers.ts'
 import { addressRange } from './addressRange.ts'
 
 const mib = 1024 * 1024
@@ -32,6 +33,8 @@ export const label = z.string().min(1).max(100).regex(/^[\p{L}\p{N}\p{P}\p{S} ]+
 
 export const id = z.uuid('must be a UUID')
 export const tierName = z.enum(tierNames)
+export const topology = z.enum(topologies)
+export const durability = z.enum(durabilities)
 export const time = z.date()
 /** A moment in a request: ISO 8601 with its offset. */
 export const moment = z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T12:00:00Z' })

@@ -8,6 +8,7 @@ import type { ApiCommand, Surroundings } from '../apiCommand.ts'
 import { table } from '../terminal.ts'
 
 const tier = z.enum(['starter', 'standard', 'pro'])
+const durability = z.enum(['strict', 'quorum'])
 const one = z.object({ databaseId: z.string() })
 
 export function databaseCommands(surroundings: Surroundings): Command {
@@ -37,6 +38,7 @@ export function databaseCommands(surroundings: Surroundings): Command {
     }),
     removal(surroundings),
     change({ usage: 'set-tier <databaseId> <tier>', about: 'Another tier', input: one.extend({ tier }) }, (input) => ({ tier: input.tier })),
+    change({ usage: 'set-durability <databaseId> <durability>', about: 'What a commit of a cluster waits for: strict or quorum', input: one.extend({ durability }) }, (input) => ({ durability: input.durability })),
     change({ usage: 'allow <databaseId> <ranges...>', about: 'The CIDR ranges that may connect from outside', input: one.extend({ ranges: z.array(z.string()) }) }, (input) => ({ allowList: input.ranges })),
     change({ usage: 'pause <databaseId>', about: 'Observe and report only', input: one }, () => ({ paused: true })),
     change({ usage: 'resume <databaseId>', about: 'Act again', input: one }, () => ({ paused: false })),
@@ -45,6 +47,7 @@ export function databaseCommands(surroundings: Surroundings): Command {
 
 interface Change {
   tier?: z.output<typeof tier>
+  durability?: z.output<typeof durability>
   allowList?: string[]
   paused?: boolean
 }
@@ -54,12 +57,15 @@ function creation(surroundings: Surroundings): Command {
     usage: 'create <projectId> <name>', about: 'Ask for a database; the password is shown once',
     options: [
       ['--tier <tier>', 'starter, standard or pro'],
+      ['--topology <topology>', 'standalone, or ha: three members that fail over by themselves'],
+      ['--durability <durability>', 'of topology ha: strict or quorum'],
       ['--database-name <name>', 'its name inside PostgreSQL'],
       ['--storage-bytes <bytes>', "instead of the tier's"],
       ['--allow <ranges...>', 'CIDR ranges that may connect from outside'],
     ],
     input: z.object({
       projectId: z.string(), name: z.string(), tier: tier.default('starter'), databaseName: z.string().exactOptional(),
+      topology: z.enum(['standalone', 'ha']).exactOptional(), durability: durability.exactOptional(),
       storageBytes: z.coerce.number().int().exactOptional(), allow: z.array(z.string()).optional(),
     }),
     ask: async (client, { projectId, allow, ...rest }) => {
@@ -92,13 +98,29 @@ function removal(surroundings: Surroundings): Command {
 export function describe(database: Database): string {
   const { status, deletion } = database
   const lines = [
-    `${database.name} (${database.id}): ${database.tier}, ${database.topology}, ready: ${readiness(database)}`,
+    `${database.name} (${database.id}): ${database.tier}, ${topologyOf(database)}, ready: ${readiness(database)}`,
     ...(database.urls === null ? [] : [`read-write  ${database.urls.rw}`, `read-only   ${database.urls.ro}`, `pooled      ${database.urls.pooled}`]),
     ...(status.operation === null || status.operation.finishedAt !== null ? [] : [`${status.operation.kind}: ${status.operation.phase}${status.operation.waitingFor === null ? '' : `, waiting for ${status.operation.waitingFor}`}`]),
     ...(deletion === null ? [] : [`being deleted, still to do: ${deletion.remaining.join(', ') || 'nothing'}`]),
   ]
+  const parts = [lines.join('\n'), ...(database.topology === 'ha' ? [membersOf(database)] : [])]
   const conditions = table(['CONDITION', 'STATUS', 'REASON', 'MESSAGE'], status.conditions.map(({ type, status: is, reason, message }) => [type, is, reason, message]))
-  return status.conditions.length === 0 ? lines.join('\n') : `${lines.join('\n')}\n\n${conditions}`
+  return [...parts, ...(status.conditions.length === 0 ? [] : [conditions])].join('\n\n')
+}
+
+function topologyOf({ topology, durability }: Database): string {
+  return topology === 'ha' ? `highly available (${durability})` : 'one server'
+}
+
+function membersOf({ instances, status: { lastFailover } }: Database): string {
+  const members = instances.flatMap((instance) => instance.members)
+  const rows = members.map(({ name, host, role, patroniState, timeline, lagBytes, syncState }) => [name, host, role, patroniState, timeline, lagBytes, syncState])
+  return [table(['MEMBER', 'HOST', 'ROLE', 'STATE', 'TIMELINE', 'LAG BYTES', 'SYNC'], rows), ...(lastFailover === null ? [] : [failedOver(lastFailover)])].join('\n')
+}
+
+function failedOver({ at, writeGapMs, eventSeq }: NonNullable<Database['status']['lastFailover']>): string {
+  const gap = writeGapMs === null ? 'write gap not measured' : `writes stood still for ${writeGapMs} ms`
+  return `last failover ${at}: ${gap}${eventSeq === null ? '' : ` (holdfast explain ${eventSeq})`}`
 }
 
 function readiness(database: Database): string {

@@ -1,6 +1,6 @@
 /**
  * A blueprint as the engine's request. The security profile of every container we run is here and nowhere else:
- * no capability, no new privilege, no writable root, bounded processes, memory, CPU and logs.
+ * no capability that its blueprint does not name, no new privilege, no writable root, bounded processes, memory, CPU and logs.
  */
 import type { Blueprint, PublishedPort } from '../../domain/blueprint.ts'
 import { label } from '../../domain/names.ts'
@@ -14,37 +14,57 @@ const stopTimeoutSeconds = 60
 const cpuPeriodMicros = 100_000
 const logRotation = { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } }
 /** Sockets, pid files and the supervisor's links; nothing on them is ever executed. */
-const tmpfsOptions = (mebibytes: number): string =>
-  `rw,noexec,nosuid,nodev,mode=0700,size=${mebibytes}m,uid=${postgresId},gid=${postgresId}`
+const tmpfsOptions = (mebibytes: number, user: number): string =>
+  `rw,noexec,nosuid,nodev,mode=0700,size=${mebibytes}m,uid=${user},gid=${user}`
 
 export function containerBody(blueprint: Blueprint): object {
   return {
     Image: blueprint.image,
     Cmd: blueprint.command,
     Labels: blueprint.labels,
-    User: `${postgresId}:${postgresId}`,
-    // The engine's own host name would change with every container made anew.
-    Hostname: blueprint.name.slice(0, 63),
+    User: `${userOf(blueprint)}:${userOf(blueprint)}`,
     StopSignal: stopSignal,
     StopTimeout: stopTimeoutSeconds,
-    ExposedPorts: Object.fromEntries(blueprint.ports.map((port) => [`${port.containerPort}/tcp`, {}])),
-    HostConfig: hostConfig(blueprint),
-    NetworkingConfig: { EndpointsConfig: { [blueprint.network.name]: { Aliases: blueprint.network.aliases } } },
+    HostConfig: { ...hostConfig(blueprint), ...networkMode(blueprint) },
+    ...networking(blueprint),
   }
+}
+
+/** Whoever lives in another container's network namespace has that one's name, hosts file and ports: engines refuse any of its own. */
+function networking(blueprint: Blueprint): object {
+  const { network } = blueprint
+  if ('container' in network) return {}
+  return {
+    // The engine's own host name would change with every container made anew.
+    Hostname: blueprint.name.slice(0, 63),
+    ExposedPorts: Object.fromEntries(blueprint.ports.map((port) => [`${port.containerPort}/tcp`, {}])),
+    NetworkingConfig: { EndpointsConfig: { [network.name]: { Aliases: network.aliases } } },
+  }
+}
+
+function networkMode({ network, extraHosts, ports }: Blueprint): object {
+  if ('container' in network) return { NetworkMode: `container:${network.container}` }
+  return { NetworkMode: network.name, ExtraHosts: extraHosts, PortBindings: portBindings(ports) }
+}
+
+/** A capability is worth something to root alone; and under no-new-privileges a command run later has none that PID 1 has not. */
+function userOf({ capabilities = [] }: Blueprint): number {
+  return capabilities.length === 0 ? postgresId : 0
 }
 
 function hostConfig(blueprint: Blueprint): object {
   const { limits } = blueprint
+  const user = userOf(blueprint)
   // The engine makes a volume that is missing; with our labels on it, it is at least found and swept.
   const volumeLabels = { ...blueprint.labels, [label.kind]: 'volume' }
   return {
-    NetworkMode: blueprint.network.name,
     Mounts: blueprint.mounts.map((mount) => ({
       Type: 'volume', Source: mount.volume, Target: mount.path, ReadOnly: mount.readOnly ?? false, VolumeOptions: { Labels: volumeLabels },
     })),
-    Tmpfs: { '/run': tmpfsOptions(64), '/tmp': tmpfsOptions(256) },
+    Tmpfs: { '/run': tmpfsOptions(64, user), '/tmp': tmpfsOptions(256, user) },
     ReadonlyRootfs: true,
     CapDrop: ['ALL'],
+    CapAdd: blueprint.capabilities ?? [],
     SecurityOpt: ['no-new-privileges'],
     Privileged: false,
     // The supervisor is PID 1 and reaps; the engine's own init would only hide it.
@@ -59,8 +79,6 @@ function hostConfig(blueprint: Blueprint): object {
     ShmSize: limits.shmBytes,
     RestartPolicy: { Name: blueprint.restart },
     LogConfig: logRotation,
-    ExtraHosts: blueprint.extraHosts,
-    PortBindings: portBindings(blueprint.ports),
   }
 }
 

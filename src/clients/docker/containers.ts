@@ -177,7 +177,13 @@ export function assertOurs(kind: string, name: string, wanted: Readonly<Record<s
 /** The engine has no status of its own for a taken port; these are its words, and those of the kernel behind it. */
 const portTaken = /port is already allocated|address already in use|cannot assign requested address/i
 
+/** An engine that was killed while it started a container finds the beginning of that start in its way for ever. */
+const startedBefore = /^task [0-9a-f]+: already exists/i
+
 function startRefused(engine: string, id: string, reason: string): HoldfastError {
+  if (startedBefore.test(reason)) {
+    return new HoldfastError('Internal', `The engine ${engine} cannot start the container ${id} any more: ${reason}`, { facts: { engine, reason, cannotEverStart: true } })
+  }
   if (!portTaken.test(reason)) return new HoldfastError('Internal', `The engine ${engine} could not start the container ${id}: ${reason}`, { facts: { engine, reason } })
   return new HoldfastError('ResourceConflict', `A port of the container ${id} is taken on its host: ${reason}`, {
     next: 'Stop what holds the port; the container is started as soon as it is free',

@@ -21,6 +21,10 @@ const reportSchema = z
     timeline: z.number(),
     lsn: lsnSchema,
     configHash: z.string(),
+    walSenders: z.array(z.object({
+      applicationName: z.string(), state: z.string(), syncState: z.string(), flushLsn: lsnSchema.nullable(), replayLsn: lsnSchema.nullable(),
+    })),
+    synchronousStandbyNames: z.string(),
     slots: z.array(z.object({ name: z.string(), active: z.boolean(), walStatus: z.string(), retainedBytes: z.number() })),
     databases: z.array(z.string()),
     roles: z.array(z.object({ name: z.string(), verifier: z.string().nullable(), canLogin: z.boolean(), sessions: z.number() })),
@@ -59,6 +63,11 @@ const selfReport: Statement<{ report: PostgresSeen }> = {
                        else ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::integer end,
       'lsn', lsn::text,
       'configHash', coalesce(current_setting('holdfast.config_hash', true), ''),
+      'walSenders', (select coalesce(json_agg(json_build_object(
+                       'applicationName', application_name, 'state', coalesce(state, ''), 'syncState', coalesce(sync_state, ''),
+                       'flushLsn', flush_lsn::text, 'replayLsn', replay_lsn::text) order by application_name), '[]')
+                     from pg_stat_replication),
+      'synchronousStandbyNames', current_setting('synchronous_standby_names'),
       'slots', (select coalesce(json_agg(json_build_object(
                   'name', slot_name, 'active', active, 'walStatus', coalesce(wal_status, 'unused'),
                   'retainedBytes', greatest(0, coalesce(pg_wal_lsn_diff(lsn, restart_lsn), 0))) order by slot_name), '[]')

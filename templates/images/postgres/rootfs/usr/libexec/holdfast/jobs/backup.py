@@ -1,5 +1,5 @@
 """backup full|incr: makes the stanza if need be, proves that WAL arrives, backs up, and tells what the catalogue then says."""
-from . import pgbackrest
+from . import leader, pgbackrest
 from .report import JobError, Progress
 
 _KINDS = ('full', 'incr')
@@ -9,6 +9,7 @@ def run(arguments: list, progress: Progress) -> dict:
     if len(arguments) != 1 or arguments[0] not in _KINDS:
         raise JobError('Usage', 'usage: job backup full|incr')
     progress.say('preparingRepository')
+    leader.read_from()
     pgbackrest.run('stanza-create')
     # A backup whose WAL never arrives is none: this switches a segment and waits until it is in the archive.
     progress.say('checkingArchive')

@@ -1,0 +1,65 @@
+/** High availability: who may have it, and what can be asked of a cluster. */
+import type { Command } from 'commander'
+import { z } from 'zod'
+import { answerOf } from '../../client/problem.ts'
+import type { paths } from '../../client/schema.ts'
+import { apiCommand } from '../apiCommand.ts'
+import type { Surroundings } from '../apiCommand.ts'
+import { describeOperation, ended, waitInput, waitOptions } from './operations.ts'
+
+export function haCommand(surroundings: Surroundings): Command {
+  return apiCommand(surroundings, {
+    usage: 'ha <state>', about: 'Turn high availability (beta) on or off for a team; for admins',
+    options: [['--team <id>', 'for this team']],
+    input: z.object({ state: z.enum(['on', 'off']), team: z.string('is needed') }),
+    ask: async (client, { state, team }) => {
+      const answer = await answerOf(client.PUT('/v1/teams/{id}/ha', { params: { path: { id: team } }, body: { enabled: state === 'on' } }))
+      const effect = answer.haEnabled ? 'may ask for highly available databases' : 'may ask for none any more; those it has stay as they are'
+      return { answer, text: `Team ${answer.name} ${effect}.` }
+    },
+  })
+}
+
+export function clusterCommands(surroundings: Surroundings): readonly Command[] {
+  return [
+    ordered(surroundings, {
+      usage: 'switchover <databaseId>', about: 'Have another member lead',
+      options: [['--candidate <member>', 'name or id of the replica that is to lead; by default the best one']],
+      input: z.object({ databaseId: z.string(), candidate: z.string().exactOptional(), ...waitInput }),
+      order: ({ candidate }) => ({ kind: 'switchover', ...(candidate === undefined ? {} : { candidate }) }),
+    }),
+    ordered(surroundings, {
+      usage: 'restart <databaseId>', about: 'Restart a cluster member by member, the leader last',
+      input: z.object({ databaseId: z.string(), ...waitInput }),
+      order: () => ({ kind: 'restart' }),
+    }),
+    ordered(surroundings, {
+      usage: 'reinitialise <databaseId> <member>', about: "Throw a replica's data away and copy them anew",
+      input: z.object({ databaseId: z.string(), member: z.string(), ...waitInput }),
+      order: ({ member }) => ({ kind: 'reinitialise', member }),
+    }),
+  ]
+}
+
+type NewOperation = paths['/v1/databases/{id}/operations']['post']['requestBody']['content']['application/json']
+type Ordered = z.ZodType<{ readonly databaseId: string; readonly wait: boolean; readonly timeoutSeconds: number }>
+
+interface OrderCommand<I extends Ordered> {
+  readonly usage: string
+  readonly about: string
+  readonly options?: readonly (readonly [flag: string, about: string])[]
+  readonly input: I
+  readonly order: (input: z.output<I>) => NewOperation
+}
+
+function ordered<I extends Ordered>(surroundings: Surroundings, { order, options = [], ...spec }: OrderCommand<I>): Command {
+  return apiCommand(surroundings, {
+    ...spec,
+    options: [...options, ...waitOptions],
+    ask: async (client, input) => {
+      const started = await answerOf(client.POST('/v1/databases/{id}/operations', { params: { path: { id: input.databaseId } }, body: order(input) }))
+      const answer = await ended(client, started, input)
+      return { answer, text: describeOperation(answer) }
+    },
+  })
+}

@@ -1,0 +1,70 @@
+/**
+ * Tells a running proxy where a cluster's leader is before its own checks find out. Whatever is said here is said of a server's
+ * health, which the checks go on to correct: a controller that dies after half of it leaves nothing behind.
+ */
+import { HoldfastError } from '../../domain/errors.ts'
+import { runtimeCommand, type RuntimeAddress } from '../haproxy.ts'
+
+/** The backends of a cluster's endpoint; their servers are called as Patroni calls the members. */
+export type Backend = 'be_rw' | 'be_ro'
+
+export interface ServerName {
+  readonly backend: Backend
+  readonly server: string
+}
+
+export type RoutingStep =
+  /** `up`: takes clients from this moment; `down`: none, and its sessions end. The next checks decide anew. */
+  | { readonly kind: 'setHealth'; readonly of: ServerName; readonly health: 'up' | 'down' }
+  /** `maint`: no clients and no checks, until somebody says `ready`; sessions end. `drain`: no new clients. */
+  | { readonly kind: 'setState'; readonly of: ServerName; readonly state: 'ready' | 'drain' | 'maint' }
+  | { readonly kind: 'shutdownSessions'; readonly of: ServerName }
+
+/** The member is dead or fenced: nobody is sent there, and whoever is there is sent away. */
+export function leaderGone(server: string): readonly RoutingStep[] {
+  return backends.flatMap((backend): readonly RoutingStep[] => [
+    { kind: 'setHealth', of: { backend, server }, health: 'down' },
+    { kind: 'shutdownSessions', of: { backend, server } },
+  ])
+}
+
+/** The member was seen out of recovery: clients that wait are let in, and the other members get none. */
+export function leaderIs(server: string, others: readonly string[]): readonly RoutingStep[] {
+  return [
+    ...others.map((other): RoutingStep => ({ kind: 'setHealth', of: { backend: 'be_rw', server: other }, health: 'down' })),
+    { kind: 'setHealth', of: { backend: 'be_rw', server }, health: 'up' },
+  ]
+}
+
+const backends = ['be_rw', 'be_ro'] as const
+
+/**
+ * All steps in their order, over one connection. Errors: `MemberUnreachable` when the proxy cannot be asked, `Internal` when it
+ * refuses one of them; the others are carried out all the same.
+ */
+export async function applyRouting(address: RuntimeAddress, steps: readonly RoutingStep[], signal?: AbortSignal): Promise<void> {
+  if (steps.length === 0) return
+  const answer = await runtimeCommand(address, steps.map(commandOf).join('; '), signal)
+  const refusals = answer.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  if (refusals.length > 0) {
+    throw new HoldfastError('Internal', `HAProxy on ${address.host}:${address.port} refuses a change of routing: ${refusals.join('; ').slice(0, 300)}`)
+  }
+}
+
+function commandOf(step: RoutingStep): string {
+  const server = `${step.of.backend}/${named(step.of.server)}`
+  switch (step.kind) {
+    case 'setHealth':
+      return `set server ${server} health ${step.health}`
+    case 'setState':
+      return `set server ${server} state ${step.state}`
+    case 'shutdownSessions':
+      return `shutdown sessions server ${server}`
+  }
+}
+
+/** Never the text of a second command. */
+function named(server: string): string {
+  if (!/^[A-Za-z0-9_.-]{1,64}$/.test(server)) throw new RangeError(`not the name of a server: ${JSON.stringify(server.slice(0, 80))}`)
+  return server
+}

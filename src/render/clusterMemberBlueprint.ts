@@ -1,0 +1,110 @@
+/** The two containers of a cluster's member: the pod, which owns network namespace and published ports, and Patroni within it. */
+import type { Blueprint } from '../domain/blueprint.ts'
+import { certificateKey, hostOf, type ClusterScope, type Desired, type Instance, type Member } from '../domain/desired.ts'
+import { dcsNamespace, label, patroniName, resourceNames } from '../domain/names.ts'
+import { tiers } from '../domain/tiers.ts'
+import { configurationText, type ConfigurationInput } from './clusterConfiguration.ts'
+import { renderClusterMember, type DcsAccess } from './clusterMember.ts'
+import { endpointIds, memberLimits } from './memberBlueprint.ts'
+import { blueprintOf } from './spec.ts'
+
+export interface ClusterSettings {
+  readonly installation: string
+  /** Null: no etcd, hence no clusters. */
+  readonly dcs: DcsAccess | null
+}
+
+const mib = 1024 * 1024
+/** A supervisor of two MiB, and now and then a fence helper or several that wait for their end. */
+const podLimits = { memoryBytes: 128 * mib, cpus: 1, pids: 64, shmBytes: 16 * mib }
+
+/** The first member makes the database, the others copy it: none of them has to win anything first. */
+const firstOrdinal = 1
+
+/** Null until the member's certificate exists. */
+export function clusterMemberBlueprint({ installation, dcs }: ClusterSettings, desired: Desired, instance: Instance, member: Member): Blueprint | null {
+  const server = desired.certificates.get(certificateKey('member', member.id))
+  const { cluster } = instance
+  const { patroni } = member.ports
+  if (server === undefined || cluster === null || dcs === null || patroni === null) return null
+  const names = resourceNames(installation)
+  const configuration = configurationOf(desired)
+  const config = renderClusterMember({
+    installation,
+    instanceId: instance.id,
+    endpointIds: endpointIds(desired),
+    sizes: configuration.sizes,
+    trustBundlePem: desired.trustBundlePem,
+    server,
+    begins: member.ordinal === firstOrdinal ? beginning(instance) : null,
+    name: patroniName(member.id),
+    names: instance.members.map(({ id }) => patroniName(id)).toSorted(),
+    address: hostOf(desired, member.hostId).privateAddress,
+    ports: { postgres: member.ports.postgres, patroni },
+    namespace: dcsNamespace(installation),
+    scope: cluster,
+    dcs,
+    configurationText: configurationText(configuration),
+  })
+  return blueprintOf(installation, desired, {
+    kind: 'member',
+    owner: { [label.instance]: instance.id, [label.member]: member.id },
+    // Patroni reads addresses once: of this member, of etcd, and as whom it comes there.
+    remakeFor: [config.restartHash, ...readOnce(desired, member, cluster, dcs)],
+    name: names.member(member.id),
+    hostId: member.hostId,
+    image: desired.database.images.postgres,
+    command: ['patroni'],
+    mounts: [
+      { volume: names.dataVolume(member.id), path: '/data' },
+      { volume: names.memberConfVolume(member.id), path: '/conf' },
+    ],
+    network: { container: names.pod(member.id) },
+    ports: [],
+    extraHosts: [],
+    limits: memberLimits(desired),
+    // Without its pod it could not be started anyway, and a leader that died must stay dead until its key is seen to.
+    restart: 'no',
+  }, config)
+}
+
+export function podBlueprint(installation: string, desired: Desired, instance: Instance, member: Member): Blueprint | null {
+  const { patroni, postgres, backup } = member.ports
+  if (patroni === null) return null
+  const names = resourceNames(installation)
+  const { id, privateAddress } = hostOf(desired, member.hostId)
+  const published = (containerPort: number, hostPort: number) => ({ containerPort, address: privateAddress, hostPort })
+  return blueprintOf(installation, desired, {
+    kind: 'pod',
+    owner: { [label.instance]: instance.id, [label.member]: member.id },
+    remakeFor: [],
+    name: names.pod(member.id),
+    hostId: id,
+    image: desired.database.images.postgres,
+    command: ['pod'],
+    mounts: [],
+    network: { name: names.network(desired.project.id), aliases: [] },
+    // For the fence: routes and sockets of the namespace that the member lives in. The member itself has no capability.
+    capabilities: ['NET_ADMIN'],
+    ports: [published(5432, postgres), published(8432, backup), published(8008, patroni)],
+    extraHosts: [],
+    limits: podLimits,
+    restart: 'always',
+  }, { files: [], configHash: '' })
+}
+
+function beginning({ role, initialisedAt }: Instance): 'newDatabase' | 'restoredData' | null {
+  if (role === 'restoring') return 'restoredData'
+  return role === 'serving' && initialisedAt === null ? 'newDatabase' : null
+}
+
+export function configurationOf(desired: Desired): ConfigurationInput {
+  const { database: { tier, storageBytes, durability } } = desired
+  return { durability, sizes: { ...tiers[tier], storageBytes } }
+}
+
+function readOnce(desired: Desired, member: Member, { scope, user }: ClusterScope, dcs: DcsAccess): readonly string[] {
+  const { privateAddress } = hostOf(desired, member.hostId)
+  const etcd = dcs.hosts.map(({ host, port }) => `${host}:${port}`).join()
+  return [scope, user, etcd, `${privateAddress}:${member.ports.postgres}:${member.ports.patroni ?? ''}`]
+}

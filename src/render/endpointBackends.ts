@@ -1,0 +1,47 @@
+/** The part of a proxy's configuration that says where its clients are sent. Pure. */
+import { address, encoded, identifier, lines, port } from './encode.ts'
+import type { Encoded } from './encode.ts'
+import { renderPart } from './template.ts'
+
+export interface ClusterServer {
+  /** Patroni's name of the member: the controller and HAProxy's log call it so. */
+  readonly name: string
+  readonly address: string
+  readonly ports: { readonly postgres: number; readonly patroni: number }
+  /** Carried by the certificate of its REST API. */
+  readonly serverName: string
+}
+
+export type EndpointTarget =
+  /** Where the Postgres of a standalone is published. */
+  | { readonly kind: 'standalone'; readonly address: string; readonly port: number }
+  | { readonly kind: 'cluster'; readonly servers: readonly ClusterServer[] }
+
+export function renderBackends(target: EndpointTarget): Encoded {
+  switch (target.kind) {
+    case 'standalone':
+      return renderPart('endpoint/backends-standalone.cfg', { address: address(target.address), port: port(target.port) })
+    case 'cluster':
+      return renderPart('endpoint/backends-cluster.cfg', {
+        leaders: lines(target.servers.map(checkedLine)),
+        replicas: lines(target.servers.map(checkedLine)),
+        standIns: lines(target.servers.map(standInLine)),
+      })
+  }
+}
+
+/** The certificate shown is the endpoint's own; that of the member has to be of our authority, and carry its name. */
+function checkedLine(server: ClusterServer): Encoded {
+  const tls = encoded`check-ssl ca-file /conf/tls/ca.crt crt /conf/tls/client.pem verify required verifyhost ${address(server.serverName)}`
+  return encoded`  server ${identifier(server.name)} ${placeOf(server)} check port ${port(server.ports.patroni)} ${tls}`
+}
+
+/** Up when the member leads: what `be_rw` found out counts here, too. */
+function standInLine(server: ClusterServer): Encoded {
+  const name = identifier(server.name)
+  return encoded`  server leader-${name} ${placeOf(server)} backup track be_rw/${name}`
+}
+
+function placeOf(server: ClusterServer): Encoded {
+  return encoded`${address(server.address)}:${port(server.ports.postgres)}`
+}

@@ -1,0 +1,112 @@
+/** The members of one cluster as they are, asked directly: who leads, who follows, whose commits wait for whom. */
+import { z } from 'zod'
+import { label, patroniName, resourceNames } from '../../../src/domain/names.ts'
+import { NotYet, until } from '../waiting.ts'
+import { directTo, openSession, within } from './session.ts'
+import type { Site } from './site.ts'
+
+export interface MemberPlace {
+  readonly memberId: string
+  /** What Patroni and replication call it. */
+  readonly name: string
+  readonly container: string
+  readonly pod: string
+  readonly dataVolume: string
+  readonly host: string
+  readonly ports: { readonly postgres: number; readonly patroni: number }
+}
+
+export type MemberSight =
+  | { readonly answers: false; readonly why: string }
+  | { readonly answers: true; readonly inRecovery: boolean; readonly followers: readonly Follower[] }
+
+interface Follower {
+  readonly name: string
+  readonly isSynchronous: boolean
+}
+
+const limitMs = 1_500
+const engineLimitMs = 30_000
+const bindingsSchema = z.object({ HostConfig: z.object({ PortBindings: z.record(z.string(), z.array(z.object({ HostIp: z.string(), HostPort: z.string() }))) }) })
+
+/** From the pods, which own the ports; sorted by name. */
+export async function placesOf({ engine, docker, config }: Site, databaseId: string): Promise<readonly MemberPlace[]> {
+  const names = resourceNames(config.installation)
+  const pods = await engine.listContainers({ [label.database]: databaseId, [label.kind]: 'pod' }, AbortSignal.timeout(engineLimitMs))
+  const places = await Promise.all(pods.map(async (pod): Promise<MemberPlace> => {
+    const memberId = pod.labels[label.member] ?? ''
+    const { HostConfig: { PortBindings } } = bindingsSchema.parse(await docker.getContainer(pod.id).inspect())
+    const bound = (port: number): { readonly HostIp: string; readonly HostPort: string } => {
+      const [first] = PortBindings[`${port}/tcp`] ?? []
+      if (first === undefined) throw new Error(`the pod ${pod.name} does not publish ${port}`)
+      return first
+    }
+    return {
+      memberId, name: patroniName(memberId), container: names.member(memberId), pod: pod.name, dataVolume: names.dataVolume(memberId),
+      host: bound(5432).HostIp, ports: { postgres: Number(bound(5432).HostPort), patroni: Number(bound(8008).HostPort) },
+    }
+  }))
+  return places.toSorted((left, right) => (left.name < right.name ? -1 : 1))
+}
+
+const sightSchema = z.tuple([z.object({ recovering: z.boolean(), followers: z.array(z.object({ name: z.string(), synchronous: z.boolean() })) })])
+const sightStatement = `
+  select pg_is_in_recovery() as recovering,
+         coalesce((select json_agg(json_build_object('name', application_name, 'synchronous', state = 'streaming' and sync_state in ('sync', 'quorum')))
+                   from pg_stat_replication), '[]') as followers`
+
+export async function lookAt(site: Site, place: MemberPlace): Promise<MemberSight> {
+  try {
+    const session = await openSession(directTo(site, place, 'postgres'), limitMs)
+    try {
+      const { rows } = await within(session, limitMs, () => session.client.query(sightStatement))
+      const [{ recovering, followers }] = sightSchema.parse(rows)
+      return { answers: true, inRecovery: recovering, followers: followers.map(({ name, synchronous }) => ({ name, isSynchronous: synchronous })) }
+    } finally {
+      session.leave()
+    }
+  } catch (error) {
+    return { answers: false, why: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+export interface ClusterSight {
+  readonly leader: MemberPlace | null
+  readonly replicas: readonly MemberPlace[]
+  /** Of the leader's, the synchronous ones. */
+  readonly synchronous: readonly string[]
+  /** For failures of waits. */
+  readonly told: string
+}
+
+export async function lookAtCluster(site: Site, places: readonly MemberPlace[]): Promise<ClusterSight> {
+  const seen = await Promise.all(places.map(async (place) => ({ place, sight: await lookAt(site, place) })))
+  const leading = seen.filter(({ sight }) => sight.answers && !sight.inRecovery)
+  const [first] = leading
+  const leader = leading.length === 1 && first !== undefined ? first : null
+  const followers = leader?.sight.answers === true ? leader.sight.followers : []
+  return {
+    leader: leader?.place ?? null,
+    replicas: seen.filter(({ sight }) => sight.answers && sight.inRecovery).map(({ place }) => place),
+    synchronous: followers.filter(({ name, isSynchronous }) => isSynchronous && places.some((place) => place.name === name)).map(({ name }) => name),
+    told: seen.map(({ place, sight }) => `${place.name} ${sight.answers ? describe(sight) : `does not answer: ${sight.why}`}`).join('; '),
+  }
+}
+
+function describe({ inRecovery, followers }: Extract<MemberSight, { answers: true }>): string {
+  if (inRecovery) return 'follows'
+  return `leads ${followers.map(({ name, isSynchronous }) => `${name}${isSynchronous ? '' : ' (not synchronous)'}`).join(' and ') || 'nobody'}`
+}
+
+export interface Whole {
+  readonly leader: MemberPlace
+  readonly replicas: readonly MemberPlace[]
+}
+
+/** One leads, two follow, and a commit waits for them: what every fault has to end in. */
+export async function untilWhole(site: Site, places: readonly MemberPlace[], limit: number, everyMs = 250): Promise<Whole> {
+  return until('one leader with two synchronous replicas', async () => {
+    const { leader, replicas, synchronous, told } = await lookAtCluster(site, places)
+    return leader !== null && replicas.length === places.length - 1 && synchronous.length === places.length - 1 ? { leader, replicas } : new NotYet(told)
+  }, { limitMs: limit, everyMs })
+}
