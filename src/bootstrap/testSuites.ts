@@ -16,9 +16,9 @@ export const suiteTitles: Readonly<Record<SuiteName, string>> = {
 
 /** Folders whose tests need an engine: each of their files makes what it needs and takes it away. */
 const engineFolders = ['api', 'store', 'executor', 'observer', 'clients', 'bootstrap']
-/** Not part of `npm test`, except for the sample. */
+/** Not part of `npm test`, except for the samples. */
 const elsewhere = ['faults', 'chaos', 'bench', 'harness']
-const sample = 'test/faults/sample.test.ts'
+const samples: readonly string[] = ['test/faults/sample.test.ts', 'test/faults/haSample.test.ts']
 /** These stop the shared service, or look back over all that it did: one after the other, when the others have ended. */
 const last = 'test/e2e/last/'
 
@@ -26,7 +26,9 @@ const last = 'test/e2e/last/'
 export async function groupsOf(root: string, suite: TestSuiteName): Promise<readonly { readonly files: readonly string[]; readonly concurrency: number }[]> {
   const files = await filesOf(root, suite)
   const isLast = (file: string): boolean => file.startsWith(join(root, last))
-  return [{ files: files.filter((file) => !isLast(file)), concurrency: 2 }, { files: files.filter(isLast), concurrency: 1 }]
+  // those of faults measure, and each has a service of its own
+  const concurrency = suite === 'faults' ? 1 : 2
+  return [{ files: files.filter((file) => !isLast(file)), concurrency }, { files: files.filter(isLast), concurrency: 1 }]
 }
 
 /** Paths below `root`, sorted. */
@@ -37,7 +39,7 @@ async function filesOf(root: string, suite: TestSuiteName): Promise<readonly str
 }
 
 export function suiteOf(file: string): TestSuiteName | null {
-  if (file === sample) return 'faults'
+  if (samples.includes(file)) return 'faults'
   const isIn = (folder: string): boolean => file.startsWith(`test/${folder}/`)
   if (elsewhere.some(isIn)) return null
   if (engineFolders.some(isIn)) return 'engine'

@@ -41,8 +41,8 @@ export type Action =
   | { readonly kind: 'startJob'; readonly order: JobOrder }
   /** `memberId`: of a data volume, whose disk goes as well, also when the engine's volume is gone already. */
   | { readonly kind: 'removeVolume'; readonly hostId: string; readonly name: string; readonly memberId: string | null }
-  /** User, role and prefix of a cluster in etcd. */
-  | { readonly kind: 'prepareScope'; readonly instanceId: string }
+  /** User, role and prefix of a cluster in etcd, and the dynamic configuration that its members find when they start. */
+  | { readonly kind: 'prepareScope'; readonly instanceId: string; readonly configuration: Readonly<Record<string, unknown>> }
   /** Deletes everything of the cluster's prefix, and its user and role. Only when none of its members is there any more. */
   | { readonly kind: 'removeScope'; readonly instanceId: string }
   /** Merges `patch` into the cluster's dynamic configuration, through Patroni. */

@@ -71,7 +71,7 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'killContainer':
       return endAtOnce(engines(action.hostId), action.containerId, signal)
     case 'prepareScope':
-      return prepareScope(options, action.instanceId, desired, signal)
+      return prepareScope(options, action, desired, signal)
     case 'removeScope':
       return removeScope(options, action.instanceId, desired, signal)
     case 'configureCluster':

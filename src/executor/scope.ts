@@ -4,6 +4,7 @@
  */
 import type { EtcdClient } from '../clients/etcd.ts'
 import { scopeMark, scopeMarkKey, scopePrefix } from '../domain/cluster.ts'
+import type { Action } from '../domain/action.ts'
 import type { ClusterScope, Desired } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { merged, treeOf } from './mergePatch.ts'
@@ -15,11 +16,16 @@ export interface ScopeTools {
   readonly installation: string
 }
 
-export async function prepareScope({ etcd, installation }: ScopeTools, instanceId: string, desired: Desired, signal: AbortSignal): Promise<void> {
+type PrepareScope = Extract<Action, { readonly kind: 'prepareScope' }>
+
+export async function prepareScope({ etcd, installation }: ScopeTools, { instanceId, configuration }: PrepareScope, desired: Desired, signal: AbortSignal): Promise<void> {
   const scope = scopeOf(desired, instanceId)
   const prefix = scopePrefix(installation, scope)
   await mark(etcd, prefix, '', signal)
   await etcd.auth.ensureUser({ name: scope.user, password: scope.password, prefix }, signal)
+  // a member that has to wait for the first leader would otherwise look for it every ten seconds; what is there already stays
+  const key = `${prefix}config`
+  await etcd.txn({ when: [{ key, createRevision: 0 }], then: [{ kind: 'put', key, value: JSON.stringify(configuration) }] }, signal)
   await mark(etcd, prefix, scopeMark(scope), signal)
 }
 

@@ -38,10 +38,11 @@ export function planCluster(scene: ClusterScene): Part {
 }
 
 /** The scope is for the members to come; those that run keep their sessions while it is made anew. */
-export function planScope({ cluster, instance }: ClusterScene): Part {
+export function planScope({ input, cluster, instance }: ClusterScene): Part {
   if (!cluster.known) return waitFor(`etcd to answer (${cluster.reason})`, laterMs)
-  if (cluster.value.prepared) return nothing
-  return merge([act({ kind: 'prepareScope', instanceId: instance.id }), waitFor('the scope in etcd to be prepared', 100)])
+  const configuration = input.blueprints.configurations.get(instance.id)
+  if (cluster.value.prepared || configuration === undefined) return nothing
+  return merge([act({ kind: 'prepareScope', instanceId: instance.id, configuration }), waitFor('the scope in etcd to be prepared', 100)])
 }
 
 function planLeader(scene: ClusterScene): Part {

@@ -11,15 +11,18 @@ import { containerOf, hasVolume, isCopying, isFullySeen, stateOf, type ClusterSc
 
 /** Patroni tries pg_rewind and a start again and again by itself; what it has not mended by then it does not mend. */
 export const startFailedMs = 60_000
+/** Recovers its own WAL, which is bounded; beyond that it waits for WAL that the leader's history does not have. */
+export const startingMs = 3 * 60_000
 /** Runs, but gets WAL from nowhere: what it misses may come from the archive, or never. */
 export const notStreamingMs = 10 * 60_000
 const longestRestMs = 60 * 60_000
 const soonMs = 300
-const failedStates: ReadonlySet<string> = new Set(['start failed', 'crashed', 'stopped', 'initdb failed', 'custom bootstrap failed'])
+const failedStates: ReadonlySet<string> = new Set(['start failed', 'restart failed', 'crashed', 'stopped', 'initdb failed', 'custom bootstrap failed'])
 
 export function planRebuild(scene: ClusterScene): Part {
   const { input, instance } = scene
-  if (input.desired.operation !== null || instance.initialisedAt === null || !isFullySeen(scene)) return nothing
+  // whatever else is under way waits for every replica: only another rebuild must not be met
+  if (input.desired.operation?.kind === 'reinitialise' || instance.initialisedAt === null || !isFullySeen(scene)) return nothing
   const broken = instance.members.find((member) => isBroken(scene, member))
   if (broken === undefined) return nothing
   const busy = instance.members.find((member) => member.id !== broken.id && (hasVolume(scene, member) === false || isCopying(scene, member)))
@@ -45,6 +48,7 @@ function isBroken(scene: ClusterScene, member: Member): boolean {
   if (cluster.value.sync?.standbys.includes(patroniName(member.id)) === true) return false
   const ageMs = input.now.getTime() - patroni.since.getTime()
   if (failedStates.has(patroni.state)) return ageMs >= startFailedMs
+  if (patroni.state === 'starting') return ageMs >= startingMs
   return patroni.state === 'running' && patroni.replicationState !== 'streaming' && ageMs >= notStreamingMs
 }
 

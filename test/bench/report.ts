@@ -74,7 +74,7 @@ function sumOf(seen: readonly Seen[]): Pick<CaseResult, 'acked' | 'lost' | 'doub
 function medianOf(sorted: readonly number[]): number {
   const low = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0
   const high = sorted[Math.ceil((sorted.length - 1) / 2)] ?? 0
-  return (low + high) / 2
+  return Math.round((low + high) * 50) / 100
 }
 
 /** Replaces the series of the same case and variant. */

@@ -10,6 +10,7 @@ import type { Blueprint } from '../../src/domain/blueprint.ts'
 import type { Member } from '../../src/domain/desired.ts'
 import { resourceNames } from '../../src/domain/names.ts'
 import { createContainer } from '../../src/executor/containers.ts'
+import { bootstrapSql } from '../../src/render/sql.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 import { openClusterRig } from './rig.ts'
 
@@ -27,6 +28,7 @@ before(async () => {
   await rig.ground()
   await Promise.all(instance.members.map((member) => rig.start(member)))
   await rig.whole()
+  await execute(bootstrapSql())
   await execute('create table public.kept (id int)')
   for (const member of replicas) await engine.killContainer(names.member(member.id), 'SIGKILL', signal)
   await until('the leader to wait for anybody', async () => {

@@ -118,14 +118,14 @@ describe('a pass', () => {
       return result.members.get(parts.memberId)
     }
     const id = world.engine.containers.get(parts.member)?.id
-    assert.deepEqual(await status(), { role: 'primary', containerId: id, timeline: 1, lagBytes: 0, syncState: null })
+    assert.deepEqual(await status(), { role: 'primary', containerId: id, timeline: 1, lagBytes: 0, syncState: null, patroniState: null })
     const data = world.engine.volumes.get(parts.dataVolume)?.data
     assert.ok(data)
     data.isRecovering = true
     assert.equal((await status())?.role, 'standby')
     assert.equal(conditionOf(world, shop, 'PrimaryAvailable'), 'false InRecovery')
     world.engine.isAway = true
-    assert.deepEqual(await status(), { role: null, containerId: null, timeline: null, lagBytes: null, syncState: null })
+    assert.deepEqual(await status(), { role: null, containerId: null, timeline: null, lagBytes: null, syncState: null, patroniState: null })
   })
 
   it('plans by the schedule that the settings give', async () => {

@@ -67,10 +67,10 @@ async function runInNamespaces({ docker, connection }: Engine, folder: string): 
   // it passes nothing on, and takes all with it
   const end = (): void => void child.kill('SIGKILL')
   process.once('SIGTERM', end).once('SIGINT', end)
-  const ended = once(child, 'close')
+  const ended = once(child, 'close').then(([code]: unknown[]) => code)
   // one that ended early says itself why
   await pipeline(await archiveOf(connection, [baseImage, ...Object.values(images)]), child.stdin).catch(() => undefined)
-  const [code]: unknown[] = await ended
+  const code = await ended
   return typeof code === 'number' ? code : 1
 }
 

@@ -33,6 +33,8 @@ export interface Rig {
 
 /** A dead controller's leases run out soon, so that a kill costs a test seconds and not a minute. */
 const quick = { HOLDFAST_CONTROLLER_LEASE_SECONDS: '6', HOLDFAST_CONTROLLER_PASS_TIMEOUT_MS: '5500', HOLDFAST_CONTROLLER_EFFECT_TIMEOUT_MS: '5000', HOLDFAST_CONTROLLER_RESYNC_SECONDS: '10' }
+/** On leap days: a story that is compared with another must not have one more backup because of the hour that it was told at. */
+const unscheduled = { HOLDFAST_BACKUPS_FULL_SCHEDULE: '0 0 29 2 *', HOLDFAST_BACKUPS_INCREMENTAL_SCHEDULE: '0 0 29 2 *' }
 const readyTimeoutMs = 90_000
 const attachTimeoutMs = 60_000
 const keysSchema = z.object({ accessKeyId: z.string(), secretAccessKey: z.string() })
@@ -48,7 +50,7 @@ export async function openRig(ending: Endings, options: RigOptions = {}): Promis
   const service = await openService(ending)
   const { config } = service
   await stopController(config)
-  const settings = { ...service.settings, ...quick, ...options.settings }
+  const settings = { ...service.settings, ...quick, ...unscheduled, ...options.settings }
   const make = (name: string, isMain: boolean, extra: Readonly<Record<string, string>> = {}): Controller => {
     const made = createController({ settings: { ...settings, ...extra }, stateDir: config.stateDir, name, isMain, ...(isMain && options.gid !== undefined && { gid: options.gid }) })
     ending.after(async () => {

@@ -119,6 +119,7 @@ class SimulatedWorld implements World {
   faultAt: World['faultAt'] = () => 'none'
   forgotten = 0
   #isDead = false
+  readonly #wrongs: string[] = []
   #ids = 900_000
   readonly #attempts = new Map<string, number>()
   readonly #doing = new Map<string, { readonly doing: string; readonly since: Date }>()
@@ -213,6 +214,8 @@ class SimulatedWorld implements World {
   /** What holds for every pass, whatever happens. */
   #assertLawful(databaseId: string, actions: readonly Action[]): void {
     const disruptive = actions.filter(isDisruptive).map((action) => JSON.stringify(action))
+    // thrown here, because a pass takes what an action throws for an action that failed
+    assert.deepEqual(this.#wrongs, [])
     // a step that is told to happen twice is one action all the same
     assert.ok(new Set(disruptive).size <= 1, `more than one disruptive action in a pass: ${disruptive.join()}`)
     if (this.databases.get(databaseId)?.database.paused === true) assert.deepEqual(actions, [], 'a paused database was acted on')
@@ -310,8 +313,10 @@ class SimulatedWorld implements World {
     if (action.kind === 'createDataVolume') {
       const instance = this.databases.get(action.databaseId)?.instances.find(({ id }) => id === action.instanceId)
       const mayBeCopied = instance?.kind === 'cluster' && this.engine.clusters.leading(instance.id) !== null
-      assert.ok(instance?.initialisedAt === null || mayBeCopied, 'an initialised instance was given an empty volume, with nobody to fill it')
+      if (instance?.initialisedAt !== null && !mayBeCopied) this.#wrongs.push('an initialised instance was given an empty volume, with nobody to fill it')
     }
+    const wrong = this.#whatIsWrong(action, desired)
+    if (wrong !== null) this.#wrongs.push(wrong)
     this.applied.push(action)
     const { sized, purged, readBack } = this.engine.apply(action, desired, half)
     if ((action.kind === 'createDataVolume' || action.kind === 'growDataVolume') && sized !== undefined) return [{ kind: 'volumeSized', memberId: action.memberId, bytes: sized }]
@@ -322,6 +327,19 @@ class SimulatedWorld implements World {
     return readBack === true
       ? [{ kind: 'backupState', backupId: action.backupId, state: 'verified', facts: { repositoryBytes: 1, objectCount: 1 } }]
       : [{ kind: 'backupState', backupId: action.backupId, state: 'failed', facts: { failure: { code: 'ReadBackFailed', message: 'it is not there' } } }]
+  }
+
+  /** A member of a cluster that runs is stopped, or moved away from, only while commits have every replica to wait for. */
+  #whatIsWrong(action: Action, { instances, database }: Desired): string | null {
+    const memberName = action.kind === 'stopContainer' ? action.name : action.kind === 'switchover' ? names.member(action.leaderId) : null
+    const instance = instances.find(({ kind, members }) => kind === 'cluster' && members.some(({ id }) => names.member(id) === memberName))
+    if (instance === undefined || database.deletionRequestedAt !== null) return null
+    const { clusters, containers } = this.engine
+    // what has ended meanwhile, or is told to end twice, costs nothing any more
+    if (memberName === null || containers.get(memberName)?.state !== 'running') return null
+    const standing = instance.members.filter(({ id }) => clusters.isSynchronous(instance.id, id))
+    const isWhole = clusters.leading(instance.id) !== null && standing.length === instance.members.length - 1
+    return isWhole ? null : `${memberName} was taken down while the cluster was not whole`
   }
 
   #observe(desired: Desired): Observed {

@@ -7,7 +7,7 @@ import { HoldfastError } from '../../src/domain/errors.ts'
 import { label, patroniName } from '../../src/domain/names.ts'
 import { parseLsn } from '../../src/domain/lsn.ts'
 import type { ClusterSeen, PatroniReport, WalSenderSeen } from '../../src/domain/observed.ts'
-import { merged } from '../../src/executor/mergePatch.ts'
+import { merged, treeOf } from '../../src/executor/mergePatch.ts'
 import type { Container, Data, Volume } from './worldEngine.ts'
 
 export const leaseMs = 20_000
@@ -191,7 +191,7 @@ export class WorldClusters {
     if (first === undefined || volume === undefined) return
     this.#ground.counted(`initdb ${instanceId}`)
     scope.systemIdentifier = this.#ground.newId('7')
-    scope.config = JSON.parse(first.blueprint.files.find(({ path }) => path === '/conf/bootstrap')?.content ?? '{}')
+    scope.config = treeOf(first.blueprint.files.find(({ path }) => path === '/conf/bootstrap')?.content ?? '{}')
     volume.data = { instanceId, systemIdentifier: scope.systemIdentifier, databases: ['postgres'], roles: {}, prepared: null, slot: null, isReadOnly: false, isRecovering: false, rows: '' }
     this.#promote(scope, nameOf(first))
   }

@@ -234,6 +234,8 @@ export class WorldEngine {
   #install(container: Container, blueprint: Blueprint): void {
     container.loadedConfig = blueprint.configHash
     const permission = blueprint.files.find((file) => file.path === permissionPath)
+    // a pod has no files of its own
+    if (blueprint.mounts.length === 0) return
     Object.assign(this.#must(this.#confOf(container), 'the /conf'), { config: blueprint.configHash, permission: permission?.content ?? '' })
   }
 

@@ -104,6 +104,10 @@ test('a leader that lost etcd has stopped before anybody else may lead', () => {
   assert.ok(loop_wait + 2 * retry_timeout <= ttl)
 })
 
+test('WAL that nobody acknowledged keeps no synchronous replica from leading', () => {
+  assert.ok(Number(clusterConfiguration({ durability: 'strict', sizes: tiers.pro })['maximum_lag_on_failover']) > tiers.pro.storageBytes)
+})
+
 test('what Patroni puts above every file agrees with the tier', () => {
   for (const name of tierNames) {
     const { postgresql } = z.looseObject({ postgresql: z.looseObject({ parameters: z.record(z.string(), z.unknown()) }) }).parse(clusterConfiguration({ durability: 'strict', sizes: tiers[name] }))

@@ -1,10 +1,12 @@
 /** Walks every state that can be reached, breadth first, and stops at the first in which an acknowledged write is lost. */
 import { blockEnds, guardSteps, type GuardPlan } from './guard.ts'
 import { canonical, steps, type Step, type World } from './patroni.ts'
-import { beginning, type State } from './state.ts'
+import { beginning, nobody, type State } from './state.ts'
 
 export interface Exploration {
   readonly states: number
+  /** Whether in any of them nobody held the key. */
+  readonly released: boolean
   /** The steps to a lost write; null when there is none. */
   readonly lost: readonly string[] | null
 }
@@ -24,21 +26,27 @@ function isLost(state: State): boolean {
 export function explore({ world, guards, mostRevisions }: ExplorationOptions): Exploration {
   const start = beginning(mostRevisions)
   const queue: State[] = [start]
-  /** Of each state how it was reached: the state before, and the step. */
-  const reached = new Map<string, { readonly from: string | null; readonly step: string }>([[start.key, { from: null, step: '' }]])
+  /** Of each state in the queue how it was reached: the place of the state before, and the step. */
+  const from: number[] = [-1]
+  const by: string[] = ['']
+  const reached = new Set([start.key])
+  let released = false
   for (let index = 0; index < queue.length; index += 1) {
     const state = queue[index]
     if (state === undefined) break
-    for (const { name, state: reachedNow } of allSteps(state, world, guards)) {
-      const next = canonical(reachedNow)
+    for (const step of allSteps(state, world, guards)) {
+      const next = canonical(step.state)
       const { key } = next
       if (reached.has(key)) continue
-      reached.set(key, { from: state.key, step: name })
-      if (isLost(next)) return { states: reached.size, lost: pathTo(key, reached) }
+      reached.add(key)
       queue.push(next)
+      from.push(index)
+      by.push(step.name)
+      released ||= next.keys().owner === nobody
+      if (isLost(next)) return { states: reached.size, released, lost: pathTo(queue.length - 1, from, by) }
     }
   }
-  return { states: reached.size, lost: null }
+  return { states: reached.size, released, lost: null }
 }
 
 function* allSteps(state: State, world: World, guards: readonly GuardPlan[]): Generator<Step> {
@@ -54,13 +62,8 @@ function isSettled(state: State): boolean {
   return isSilenced && state.get('acked') === 0
 }
 
-function pathTo(key: string, reached: ReadonlyMap<string, { readonly from: string | null; readonly step: string }>): string[] {
+function pathTo(end: number, from: readonly number[], by: readonly string[]): string[] {
   const path: string[] = []
-  for (let at: string | null = key; at !== null;) {
-    const how = reached.get(at)
-    if (how === undefined || how.from === null) break
-    path.unshift(how.step)
-    at = how.from
-  }
+  for (let at = end; at > 0; at = from[at] ?? 0) path.unshift(by[at] ?? '')
   return path
 }

@@ -30,11 +30,13 @@ const released = 21
 export function* guardSteps(state: State, world: World, plan: GuardPlan, guard: 1 | 2): Generator<Step> {
   switch (plan.kind) {
     case 'hostLost':
-      return yield* hostLostSteps(state, world, plan, guard)
+      yield* hostLostSteps(state, world, plan, guard)
+      break
     case 'container':
-      return yield* containerSteps(state, world, plan, guard)
+      yield* containerSteps(state, world, plan, guard)
+      break
     case 'move':
-      return yield* moveSteps(state, plan, guard)
+      yield* moveSteps(state, plan, guard)
   }
 }
 

@@ -51,6 +51,8 @@ export type Field = (typeof fields)[number]
 const offset = Object.fromEntries(fields.map((name, index) => [name, index])) as Readonly<Record<Field, number>>
 const size = fields.length + mostEvents * eventBytes
 
+export type Changes = { readonly [name in Field]?: number }
+
 export class State {
   readonly #bytes: Buffer
 
@@ -63,7 +65,7 @@ export class State {
   }
 
   /** A copy with these facts changed. */
-  with(changes: Partial<Record<Field, number>>): State {
+  with(changes: Changes): State {
     const next = new State(Buffer.from(this.#bytes))
     next.#set(changes)
     return next
@@ -107,8 +109,8 @@ export class State {
     return next
   }
 
-  #set(changes: Partial<Record<Field, number>>): void {
-    for (const [field, value] of Object.entries(changes)) this.#bytes[offset[field as Field]] = value
+  #set(changes: Changes): void {
+    for (const field in changes) this.#bytes[offset[field as Field]] = changes[field as Field] ?? 0
   }
 
   #write(event: number, keys: Keys): void {
