@@ -15,7 +15,7 @@ export const suiteTitles: Readonly<Record<SuiteName, string>> = {
 }
 
 /** Folders whose tests need an engine: each of their files makes what it needs and takes it away. */
-const engineFolders = ['api', 'store', 'executor', 'observer', 'clients', 'bootstrap']
+const engineFolders = ['api', 'cluster', 'store', 'executor', 'observer', 'clients', 'bootstrap']
 /** Not part of `npm test`, except for the samples. */
 const elsewhere = ['faults', 'chaos', 'bench', 'harness']
 const samples: readonly string[] = ['test/faults/sample.test.ts', 'test/faults/haSample.test.ts']
