@@ -9,7 +9,7 @@ import type { WatchedCluster } from './cluster.ts'
 import type { GuardWorld } from './ports.ts'
 
 export interface Route {
-  /** Nobody is sent there, and whoever is there is sent away. */
+  /** New clients of it wait, for a few seconds at most; whoever is there stays until it ends, or another one leads. */
   away(name: string, signal: AbortSignal): Promise<readonly RouteTold[]>
   /** Only of a member that was seen to take writes. */
   to(name: string, signal: AbortSignal): Promise<readonly RouteTold[]>

@@ -19,13 +19,15 @@ export type RoutingStep =
   /** `maint`: no clients and no checks, until somebody says `ready`; sessions end. `drain`: no new clients. */
   | { readonly kind: 'setState'; readonly of: ServerName; readonly state: 'ready' | 'drain' | 'maint' }
   | { readonly kind: 'shutdownSessions'; readonly of: ServerName }
+  /** New clients of it wait, for four seconds at most; its sessions stay. `admit` ends that. See await-server.lua. */
+  | { readonly kind: 'hold' | 'admit'; readonly server: string }
 
-/** The member is dead or fenced: nobody is sent there, and whoever is there is sent away. */
+/**
+ * The member is dead, or is being ended: new clients wait. Its sessions end with it, and at the latest when another one leads; ending
+ * them here would leave those hanging that are just being connected.
+ */
 export function leaderGone(server: string): readonly RoutingStep[] {
-  return backends.flatMap((backend): readonly RoutingStep[] => [
-    { kind: 'setHealth', of: { backend, server }, health: 'down' },
-    { kind: 'shutdownSessions', of: { backend, server } },
-  ])
+  return [{ kind: 'hold', server }]
 }
 
 /** The member was seen out of recovery: clients that wait are let in, and the other members get none. */
@@ -33,10 +35,9 @@ export function leaderIs(server: string, others: readonly string[]): readonly Ro
   return [
     ...others.map((other): RoutingStep => ({ kind: 'setHealth', of: { backend: 'be_rw', server: other }, health: 'down' })),
     { kind: 'setHealth', of: { backend: 'be_rw', server }, health: 'up' },
+    { kind: 'admit', server },
   ]
 }
-
-const backends = ['be_rw', 'be_ro'] as const
 
 /**
  * All steps in their order, over one connection. Errors: `MemberUnreachable` when the proxy cannot be asked, `Internal` when it
@@ -52,15 +53,21 @@ export async function applyRouting(address: RuntimeAddress, steps: readonly Rout
 }
 
 function commandOf(step: RoutingStep): string {
-  const server = `${step.of.backend}/${named(step.of.server)}`
   switch (step.kind) {
     case 'setHealth':
-      return `set server ${server} health ${step.health}`
+      return `set server ${serverOf(step.of)} health ${step.health}`
     case 'setState':
-      return `set server ${server} state ${step.state}`
+      return `set server ${serverOf(step.of)} state ${step.state}`
     case 'shutdownSessions':
-      return `shutdown sessions server ${server}`
+      return `shutdown sessions server ${serverOf(step.of)}`
+    case 'hold':
+    case 'admit':
+      return `holdfast ${step.kind} ${named(step.server)}`
   }
+}
+
+function serverOf({ backend, server }: ServerName): string {
+  return `${backend}/${named(server)}`
 }
 
 /** Never the text of a second command. */

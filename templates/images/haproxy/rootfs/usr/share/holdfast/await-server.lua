@@ -16,15 +16,39 @@ local function is_checked(backend)
   return true
 end
 
-local function has_server(backend)
-  local proxy = core.backends[backend]
-  return is_checked(backend) and proxy:get_srv_act() + proxy:get_srv_bck() > 0
-end
-
 -- By the clock: on a busy machine each look comes later than it was asked for.
 local function seconds()
   local now = core.now()
   return now.sec + now.usec / 1000000
+end
+
+-- Servers that get no new client for a moment, by the controller's word: it saw their Postgres dead before our checks could.
+-- Held rather than marked down: HAProxy 3.0 ends the sessions of a server that goes down, and of one that is just being connected
+-- it forgets to tell the client, who then waits for ever. A controller that dies leaves nothing behind: this ends by itself.
+local hold_seconds <const> = 4
+local held = {}
+
+local function is_held(server)
+  local name = server:gsub("^leader%-", "")
+  if held[name] ~= nil and held[name] < seconds() then held[name] = nil end
+  return held[name] ~= nil
+end
+
+core.register_cli({ "holdfast", "hold" }, "holdfast hold SERVER : no new client for it, for a moment", function(_, _, _, server)
+  held[server] = seconds() + hold_seconds
+end)
+core.register_cli({ "holdfast", "admit" }, "holdfast admit SERVER : ends its hold", function(_, _, _, server)
+  held[server] = nil
+end)
+
+local function has_server(backend)
+  local proxy = core.backends[backend]
+  if not is_checked(backend) or proxy:get_srv_act() + proxy:get_srv_bck() == 0 then return false end
+  if next(held) == nil then return true end
+  for name, server in pairs(proxy.servers) do
+    if not is_held(name) and server:get_stats().status:sub(1, 2) == "UP" then return true end
+  end
+  return false
 end
 
 core.register_action("await_server", { "tcp-req" }, function(_, backend)
