@@ -15,7 +15,7 @@ const answerSchema = z.object({
   databases: z.array(z.object({
     id: z.uuid(), name: z.string(), tier: z.string(), topology: z.enum(['standalone', 'ha']), urls: z.object({ rw: z.string(), ro: z.string(), pooled: z.string() }),
   })),
-  gaps: z.array(z.unknown()),
+  gaps: z.array(z.object({ event: z.string(), writeGapMs: z.number(), readGapMs: z.number(), acked: z.number(), lost: z.number() })),
 })
 const credentialsSchema = z.object({ apiToken: z.string(), databases: z.record(z.string(), z.object({ user: z.string(), password: z.string(), database: z.string() })) })
 
@@ -33,9 +33,16 @@ describe('the demo', () => {
   })
 
   test('tells all its steps, each of them done', () => {
-    assert.deepEqual(answer.steps.map(({ id }) => id), ['engine', 'images', 'controlDatabase', 'objectStore', 'controller', 'create', 'write', 'backup', 'restore', 'compare'])
+    assert.deepEqual(answer.steps.map(({ id }) => id), ['engine', 'images', 'controlDatabase', 'objectStore', 'controller', 'create', 'write', 'backup', 'restore', 'compare', 'createHa', 'killLeader'])
     assert.deepEqual(answer.steps.filter(({ ok, error }) => !ok || error !== null), [])
     assert.equal(answer.ok, true)
+  })
+
+  test('kills a leader while a client writes, and finds every acknowledged row again', (t) => {
+    const [gap, ...others] = answer.gaps
+    assert.ok(gap !== undefined && others.length === 0)
+    t.diagnostic(`writes stood still for ${gap.writeGapMs} ms, reads for ${gap.readGapMs} ms`)
+    assert.deepEqual([gap.event, gap.lost, gap.acked > 100], ['killLeader', 0, true])
   })
 
   test('prints one line on standard output and no password anywhere', async () => {
@@ -49,8 +56,8 @@ describe('the demo', () => {
     assert.deepEqual(Object.keys(databases).sort(), answer.databases.map(({ id }) => id).sort())
   })
 
-  test('leaves a database and its restored copy, whose URLs name the ports that answer', () => {
-    assert.deepEqual(answer.databases.map(({ name }) => name), ['shop', 'shop-restored'])
+  test('leaves a database, its restored copy and a cluster, whose URLs name the ports that answer', () => {
+    assert.deepEqual(answer.databases.map(({ name, topology }) => [name, topology]), [['shop', 'standalone'], ['shop-restored', 'standalone'], ['shop-ha', 'ha']])
     for (const { urls } of answer.databases) for (const url of Object.values(urls)) assert.match(url, /^postgresql:\/\/[^:@]+@localhost:\d+\/[a-z_]+\?sslmode=verify-full$/)
   })
 })

@@ -76,7 +76,7 @@ function specification(image: string): Docker.ContainerCreateOptions {
   }
 }
 
-/** Ends after about half a minute without a client. */
+/** Ends after some minutes without a client: longer than one suite of a run leaves it to the next. */
 const script = String.raw`
 set -eu
 initdb --pgdata /pg/data --username postgres --auth trust --no-sync --encoding UTF8 --locale C.UTF-8 >/dev/null
@@ -87,7 +87,7 @@ postgres -D /pg/data -c listen_addresses='*' -c unix_socket_directories=/tmp -c 
 server=$!
 trap 'kill -QUIT $server' INT TERM
 idle=0
-while [ $idle -lt 10 ] && kill -0 $server 2>/dev/null; do
+while [ $idle -lt 100 ] && kill -0 $server 2>/dev/null; do
   sleep 3
   clients=$(psql -h /tmp -U postgres -AtXc "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()" || echo 1)
   if [ "$clients" = 0 ]; then idle=$((idle + 1)); else idle=0; fi
