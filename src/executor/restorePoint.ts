@@ -19,7 +19,7 @@ export async function reachMoment(
   tools: PostgresTools, repositories: Repositories, source: Desired | null, instanceId: string, signal: AbortSignal, waitMs = archiveWaitMs,
 ): Promise<readonly StoreRecord[]> {
   const instance = source === null ? undefined : servingInstance(source)
-  const [member] = instance?.members ?? []
+  const member = instance?.members.find(({ id }) => id === instance.lastLeader?.memberId) ?? instance?.members[0]
   // restored from a lineage that nobody writes to any more
   if (source === null || instance === undefined || member === undefined || instance.id !== instanceId) return []
   const ended = await endSegment(tools, member.id, source, signal).catch((error: unknown) => {

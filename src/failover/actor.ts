@@ -22,6 +22,8 @@ export interface ActorOptions {
   readonly probeOf: (name: string) => MemberProbe | undefined
   /** Asks everything that counts, now. */
   readonly look: () => Promise<Evidence>
+  /** The keys are not what they were: they count again once they are read anew. */
+  readonly forgetKeys: () => void
   readonly signal: AbortSignal
 }
 
@@ -67,6 +69,8 @@ export function createActor(options: ActorOptions): Actor {
     tellRoute(incident, verdict.keys.leader, route.away(verdict.keys.leader, signal))
     const startedAt = performance.now()
     const outcome = await releaseLeader(world.etcd, cluster.prefix, verdict.keys, AbortSignal.any([signal, AbortSignal.timeout(releaseMs)]))
+    // judged on the old ones the same leader would be released again
+    options.forgetKeys()
     incident.fact('release', { ...outcome, tookMs: Math.round(performance.now() - startedAt) })
     if (outcome.kind === 'released') {
       incident.tell('done', `The leader key of ${verdict.keys.leader} was removed and /sync put again, in one transaction`)

@@ -17,6 +17,8 @@ export class Lookout {
   #keys: { readonly at: number; readonly what: Omit<KnownKeys, 'agoMs'> } | null = null
   #keysUnknown: { readonly since: number; readonly error: unknown } = { since: performance.now(), error: new Error('they were not read yet') }
   #keysRead: Promise<void> | null = null
+  /** Readings that began before are of keys that we have changed since. */
+  #keysCountFrom = 0
   #lateMs = 0
   #awakeSince = performance.now()
 
@@ -70,8 +72,20 @@ export class Lookout {
 
   /** One reading at a time. Never rejects. */
   readKeys(withLease: boolean): Promise<void> {
-    this.#keysRead ??= this.#readKeysOnce(withLease).finally(() => { this.#keysRead = null })
-    return this.#keysRead
+    if (this.#keysRead !== null) return this.#keysRead
+    const reading = this.#readKeysOnce(withLease).finally(() => {
+      if (this.#keysRead === reading) this.#keysRead = null
+    })
+    this.#keysRead = reading
+    return reading
+  }
+
+  /** They were moved, by us or before us: what was read, and what is being read, is not how they are. */
+  forgetKeys(): void {
+    this.#keysCountFrom = performance.now()
+    this.#keysUnknown = { since: this.#keysCountFrom, error: new Error('they were changed, and not read since') }
+    this.#keys = null
+    this.#keysRead = null
   }
 
   close(): void {
@@ -82,7 +96,8 @@ export class Lookout {
   async #readKeysOnce(withLease: boolean): Promise<void> {
     const askedAt = performance.now()
     try {
-      this.#keys = { what: await readKeys(this.#world.etcd, this.cluster.prefix, { withLease }, this.#end.signal), at: askedAt }
+      const what = await readKeys(this.#world.etcd, this.cluster.prefix, { withLease }, this.#end.signal)
+      if (askedAt >= this.#keysCountFrom) this.#keys = { what, at: askedAt }
     } catch (error) {
       if (this.#keys === null) this.#keysUnknown = { ...this.#keysUnknown, error }
     }

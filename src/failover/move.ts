@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError } from '../domain/errors.ts'
 import type { WatchedCluster, WatchedMember } from './cluster.ts'
-import type { Evidence, KnownKeys } from './evidence.ts'
+import type { ContainerEvidence, Evidence, KnownKeys } from './evidence.ts'
 import { fence } from './fence.ts'
 import { Incident, type Words } from './incident.ts'
 import { Lookout } from './lookout.ts'
@@ -53,7 +53,7 @@ export interface MoverOptions {
 /** All together; the guard does not look at the cluster for as long. */
 const moveMs = 90_000
 const warmUpMs = 2_000
-/** What the replica may lack when the clients are sent away; it is caught up long before PostgreSQL has stopped. */
+/** What the replica may lack when new clients begin to wait; it is caught up long before PostgreSQL has stopped. */
 const mostLagBytes = 16 * 1024 * 1024
 const receiveMs = 3_000
 const writableMs = 15_000
@@ -85,6 +85,8 @@ export function createMover(options: MoverOptions): Mover {
 interface Chosen {
   readonly leader: WatchedMember
   readonly candidate: WatchedMember
+  /** The leader's, as the engine knows it. */
+  readonly container: Extract<ContainerEvidence, { known: true }>
   readonly keys: KnownKeys
   readonly evidence: Evidence
 }
@@ -139,22 +141,24 @@ class Move {
     const fit = (keys.sync?.standbys ?? []).filter((name) => said?.repliesMs[name] !== undefined)
     const candidate = this.#cluster.members.find(({ memberId, name }) => fit.includes(name) && (candidateId === null || memberId === candidateId))
     if (candidate === undefined) return { kind: 'refused', reason: candidateId === null ? 'no replica is synchronous' : 'the chosen replica is not synchronous' }
-    return { leader: holder, candidate, keys, evidence }
+    const container = evidence.members.find(({ name }) => name === holder.name)?.container
+    if (container?.known !== true) return { kind: 'refused', reason: 'the engine of the leader does not answer' }
+    return { leader: holder, candidate, container, keys, evidence }
   }
 
   /** Null when the fast way may be taken. */
-  async #obstacle({ leader, candidate, keys, evidence }: Chosen): Promise<string | null> {
+  async #obstacle({ leader, candidate, container, keys, evidence }: Chosen): Promise<string | null> {
     if (keys.mode === 'other' || keys.paused || keys.sync?.leader !== leader.name) return 'its configuration or its keys are not those of a calm cluster'
     const from = evidence.members.find(({ name }) => name === leader.name)
     const to = evidence.members.find(({ name }) => name === candidate.name)
-    if (from?.container.known !== true || from.container.state !== 'running') return 'the container of the leader was not seen to run'
-    if (from.patroni.seen !== 'answers' || from.said?.inRecovery !== false) return 'the leader is not well'
+    if (container.state !== 'running') return 'the container of the leader was not seen to run'
+    if (from?.patroni.seen !== 'answers' || from.said?.inRecovery !== false) return 'the leader is not well'
     if (to?.patroni.seen !== 'answers' || to.said?.inRecovery !== true) return 'the candidate is not well'
     const lag = await lagsBy(this.#options.world, this.#cluster, leader, candidate.name, this.#signal)
     return lag === null || lag > mostLagBytes ? `the candidate lacks ${lag ?? 'an unknown number of'} bytes` : null
   }
 
-  async #fast({ leader, candidate, evidence }: Chosen, incident: Incident): Promise<MoveOutcome> {
+  async #fast({ leader, candidate, container }: Chosen, incident: Incident): Promise<MoveOutcome> {
     const { world } = this.#options
     const route = createRoute(this.#cluster, world)
     const engine = world.engineOf(leader.hostId)
@@ -167,14 +171,16 @@ class Move {
       return { kind: 'failed', reason }
     }
     const [left] = await Promise.all([leave(engine, leader.containerName, this.#signal), route.away(leader.name, this.#signal)])
-    if (!left.ok) return goBack(left.reason)
+    if (!left.ok) {
+      // it mostly runs on; one that has stopped is found by the proxies' checks
+      await route.back(leader.name, this.#signal)
+      return goBack(left.reason)
+    }
     incident.tell('done', `PostgreSQL of ${leader.name} has stopped; its last record is ${left.lsnText}`)
     if (!await this.#hasReceived(candidate, left)) return goBack(`${candidate.name} was not seen to hold the shutdown checkpoint`)
     incident.tell('done', `${candidate.name} holds it`)
 
-    // the point of no return: from here on only forward
-    const container = evidence.members.find(({ name }) => name === leader.name)?.container
-    if (container?.known !== true) return goBack('the container of the leader is not known')
+    // the point of no return is the container's end: from there on only forward
     const fenced = await fence(engine, { memberId: leader.memberId, name: leader.name, containerId: container.id, startedAt: container.startedAt }, this.#signal)
     incident.fact('fence', fenced)
     if (fenced.kind !== 'dead') return goBack(`the container of ${leader.name} was not seen dead (${fenced.kind})`)

@@ -3,7 +3,7 @@
  * go on to correct. A proxy that cannot be told finds out by itself, so that is a value and never stops anything else.
  */
 import type { RuntimeAddress } from '../clients/haproxy.ts'
-import { applyRouting, leaderGone, leaderIs, type RoutingStep } from '../clients/haproxy/routing.ts'
+import { applyRouting, leaderGone, leaderIs, leaderStays, type RoutingStep } from '../clients/haproxy/routing.ts'
 import { describeError } from '../domain/errors.ts'
 import type { WatchedCluster } from './cluster.ts'
 import type { GuardWorld } from './ports.ts'
@@ -11,6 +11,8 @@ import type { GuardWorld } from './ports.ts'
 export interface Route {
   /** New clients of it wait, for a few seconds at most; whoever is there stays until it ends, or another one leads. */
   away(name: string, signal: AbortSignal): Promise<readonly RouteTold[]>
+  /** It was not ended after all. */
+  back(name: string, signal: AbortSignal): Promise<readonly RouteTold[]>
   /** Only of a member that was seen to take writes. */
   to(name: string, signal: AbortSignal): Promise<readonly RouteTold[]>
 }
@@ -38,6 +40,7 @@ export function createRoute(cluster: WatchedCluster, world: Pick<GuardWorld, 'id
     }))
   return {
     away: (name, signal) => tell(leaderGone(name), signal),
+    back: (name, signal) => tell(leaderStays(name), signal),
     to: (name, signal) => tell(leaderIs(name, cluster.members.map((member) => member.name).filter((other) => other !== name)), signal),
   }
 }

@@ -50,7 +50,7 @@ export class ClusterWatch {
     this.#lookout = new Lookout(cluster, world, () => this.hurry())
     this.#actor = createActor({
       cluster, world, recordings, controller, route: this.#route,
-      probeOf: (name) => this.#lookout.probeOf(name), look: () => this.#lookout.look(), signal: this.#end.signal,
+      probeOf: (name) => this.#lookout.probeOf(name), look: () => this.#lookout.look(), forgetKeys: () => this.#lookout.forgetKeys(), signal: this.#end.signal,
     })
   }
 

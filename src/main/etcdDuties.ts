@@ -38,7 +38,7 @@ function upkeep({ ground }: EtcdDutyParts, signal: AbortSignal): Promise<void> {
 }
 
 function snapshot({ ground, store, objectStore, clock }: EtcdDutyParts, signal: AbortSignal): Promise<void> {
-  return withEtcd(ground, (etcd) => snapshotEtcd({ etcd, objectStore, bucket: ground.s3.bucket, snapshots: store.etcdSnapshots }, clock.now(), signal))
+  return withEtcd(ground, (etcd) => snapshotEtcd({ etcd, objectStore, bucket: ground.s3.bucket, copies: store.etcdSnapshots }, clock.now(), signal))
 }
 
 /** A connection of its own: a defragmentation or a snapshot is nothing that others should wait behind. */

@@ -79,7 +79,7 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
   const backUp: Duty = {
     name: 'controlBackup', everySeconds: controlBackupSeconds, timeoutSeconds: controlBackupTimeoutSeconds,
     run: (signal) => backUpControlDatabase(
-      { dump: (inner) => controlDump(ground, inner), keyring: ground.keyring, objectStore, bucket: s3.bucket, backups: store.controlBackups }, clock.now(), signal),
+      { dump: (inner) => controlDump(ground, inner), keyring: ground.keyring, objectStore, bucket: s3.bucket, copies: store.controlBackups }, clock.now(), signal),
   }
   const duties = startDuties({ store, holder, duties: [backUp, authorityDuty(config, store, clock, logger), ...etcdDuties({ ground, store, objectStore, clock })], trouble: report.trouble })
   return {

@@ -75,7 +75,7 @@ function foreignData({ input, instance }: ClusterScene, member: Member): Part {
 /** Through etcd, where Patroni keeps it; every member takes it over within a second. */
 function planConfiguration({ input, instance, cluster, leader }: ClusterScene): Part {
   const wanted = input.blueprints.configurations.get(instance.id)
-  // before the cluster has bootstrapped Patroni writes it itself
+  // Patroni writes it anew when the cluster is made: until a leader is there, what is found is not its last word
   if (wanted === undefined || leader === null || !cluster.known || cluster.value.config === null) return nothing
   const patch = difference(wanted, cluster.value.config)
   if (patch === null) return nothing

@@ -11,15 +11,14 @@ import type { Keyring } from '../domain/keyring.ts'
 import { auditStore, type AuditStore } from './audit.ts'
 import { backupStore, type BackupStore } from './backups.ts'
 import { certificateStore, type CertificateStore } from './certificates.ts'
-import { controlBackupStore, type ControlBackupStore } from './controlBackups.ts'
 import { databaseStore, type DatabaseStore } from './databases.ts'
 import { desiredStore, type DesiredStore } from './desired.ts'
 import { dutyStore, type DutyStore } from './duties.ts'
-import { etcdSnapshotStore, type EtcdSnapshotStore } from './etcdSnapshots.ts'
 import { eventStore, type EventStore } from './events.ts'
 import { failoverStore, type FailoverStore } from './failovers.ts'
 import { hostStore, type HostStore } from './hosts.ts'
 import { installationStore, type InstallationStore } from './installation.ts'
+import { keptCopyStore, type KeptCopyStore } from './keptCopies.ts'
 import { keyStore, type KeyStore } from './keys.ts'
 import { operationStore, type OperationStore } from './operations.ts'
 import { projectStore, type ProjectStore } from './projects.ts'
@@ -51,8 +50,8 @@ export type { RestorePoint } from './restoreSource.ts'
 export type { OperationRequest } from './startOperation.ts'
 export type { NewToken, Principal } from './tokens.ts'
 export type {
-  AuditStore, BackupStore, CertificateStore, ControlBackupStore, DatabaseStore, DesiredStore, DutyStore, EtcdSnapshotStore, EventStore, FailoverStore, HostStore,
-  InstallationStore, KeyStore, OperationStore, ProjectStore, QueueStore, RecordStore, TeamStore, TokenStore,
+  AuditStore, BackupStore, CertificateStore, DatabaseStore, DesiredStore, DutyStore, EventStore, FailoverStore, HostStore,
+  InstallationStore, KeptCopyStore, KeyStore, OperationStore, ProjectStore, QueueStore, RecordStore, TeamStore, TokenStore,
 }
 
 export interface StoreOptions {
@@ -76,8 +75,8 @@ export interface Store {
   readonly tokens: TokenStore
   readonly audit: AuditStore
   readonly duties: DutyStore
-  readonly controlBackups: ControlBackupStore
-  readonly etcdSnapshots: EtcdSnapshotStore
+  readonly controlBackups: KeptCopyStore
+  readonly etcdSnapshots: KeptCopyStore
   readonly failovers: FailoverStore
   readonly keys: KeyStore
   /** Whether the control database answers, and its clock. */
@@ -104,8 +103,8 @@ export function createStore({ pool, keyring }: StoreOptions): Store {
     tokens: tokenStore(database),
     audit: auditStore(database),
     duties: dutyStore(database),
-    controlBackups: controlBackupStore(database),
-    etcdSnapshots: etcdSnapshotStore(database),
+    controlBackups: keptCopyStore(database, 'control_backups'),
+    etcdSnapshots: keptCopyStore(database, 'etcd_snapshots'),
     failovers: failoverStore(database),
     keys: keyStore(database, keyring),
     ping: () => database.one(pingRow, `select clock_timestamp() as now`),

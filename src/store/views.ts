@@ -1,7 +1,7 @@
 /** What the store hands to the API: names and states, never a password, a key or a sealed text. */
 import type { Condition } from '../domain/conditions.ts'
 import type { Backup, Durability, Finalizer, InstanceRole, OperationKind } from '../domain/desired.ts'
-import type { FailoverOutcome, StoryLine } from '../domain/failover.ts'
+import type { FailoverRecord } from '../domain/failover.ts'
 import type { TierName, Topology } from '../domain/tiers.ts'
 
 export interface Page<T> {
@@ -77,16 +77,8 @@ export interface LastFailover {
   readonly eventSeq: number | null
 }
 
-export interface FailoverView {
-  readonly id: string
-  readonly databaseId: string
-  readonly instanceId: string
-  readonly at: Date
-  readonly verdict: string
-  readonly evidence: unknown
-  readonly outcome: FailoverOutcome | null
-  readonly story: readonly StoryLine[]
-  readonly controller: string
+/** An incident as it was recorded, and the events that tell of it. */
+export interface FailoverView extends Omit<FailoverRecord, 'notes'> {
   readonly eventSeq: number | null
   readonly outcomeEventSeq: number | null
 }
@@ -214,15 +206,7 @@ export interface AuditView {
   readonly facts: Readonly<Record<string, unknown>>
 }
 
-export interface ControlBackup {
-  readonly id: string
-  readonly objectKey: string
-  readonly bytes: number
-  readonly takenAt: Date
-  readonly verifiedAt: Date | null
-}
-
-export interface EtcdSnapshot {
+export interface KeptCopy {
   readonly id: string
   readonly objectKey: string
   readonly bytes: number

@@ -1,8 +1,8 @@
 /** A real proxy in front of members that only look like it: where clients are sent, how soon, and what happens to those who wait. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { applyRouting, leaderGone, leaderIs } from '../../src/clients/haproxy/routing.ts'
-import { loadedRevision, showServersState, type RuntimeAddress } from '../../src/clients/haproxy.ts'
+import { applyRouting, leaderGone, leaderIs, leaderStays } from '../../src/clients/haproxy/routing.ts'
+import { loadedRevision, runtimeCommand, showServersState, type RuntimeAddress } from '../../src/clients/haproxy.ts'
 import type { Blueprint } from '../../src/domain/blueprint.ts'
 import { isHoldfastError } from '../../src/domain/errors.ts'
 import { internalName, resourceNames } from '../../src/domain/names.ts'
@@ -121,6 +121,13 @@ test('without the controller the checks find the new leader, and only once it is
   assert.deepEqual(await waiting, { met: name(2), wasPromoted: true })
 })
 
+test('a leader that stays after all gets those who wait', async () => {
+  await applyRouting(address, leaderGone(name(2)))
+  const waiting = readWrite()
+  await applyRouting(address, leaderStays(name(2)))
+  assert.equal((await waiting).met, name(2))
+})
+
 test('what the controller says wrongly is corrected by the next checks', async () => {
   await applyRouting(address, leaderGone(name(2)))
   await leads([name(2)])
@@ -129,9 +136,9 @@ test('what the controller says wrongly is corrected by the next checks', async (
 })
 
 test('reads go to the leader while there is no replica', async () => {
-  for (const replica of [name(0), name(1)]) await applyRouting(address, [{ kind: 'setState', of: { backend: 'be_ro', server: replica }, state: 'maint' }])
+  for (const replica of [name(0), name(1)]) await runtimeCommand(address, `set server be_ro/${replica} state maint`)
   assert.equal((await readOnly()).met, name(2))
-  for (const replica of [name(0), name(1)]) await applyRouting(address, [{ kind: 'setState', of: { backend: 'be_ro', server: replica }, state: 'ready' }])
+  for (const replica of [name(0), name(1)]) await runtimeCommand(address, `set server be_ro/${replica} state ready`)
 })
 
 test('another list of members reaches the proxy without a new container, and whoever is connected stays', async () => {

@@ -53,7 +53,7 @@ export class WorldClusters {
   readonly scopes = new Map<string, Scope>()
   isEtcdAway = false
   /** Data volumes that PostgreSQL does not start on. */
-  readonly broken = new Set<string>()
+  readonly broken = new Map<string, 'start failed' | 'starting'>()
   readonly #ground: ClusterGround
   readonly #runs = new Map<string, Run>()
 
@@ -98,7 +98,7 @@ export class WorldClusters {
     const scope = this.scopes.get(instanceOf(member))
     const leads = scope?.leader === nameOf(member)
     const run = this.#runs.get(member.id)
-    const state = this.broken.has(dataVolumeOf(member)) ? 'start failed' : run?.copyingSince !== null ? 'creating replica' : this.#data(member) === null ? 'stopped' : 'running'
+    const state = this.broken.get(dataVolumeOf(member)) ?? (run?.copyingSince !== null ? 'creating replica' : this.#data(member) === null ? 'stopped' : 'running')
     const replicationState = state === 'running' && !leads && run?.followsSince !== null ? 'streaming' : null
     return { state, role: leads ? 'leader' : 'replica', timeline: scope?.timeline ?? null, pendingRestart: scope?.pending.has(nameOf(member)) === true, replicationState }
   }

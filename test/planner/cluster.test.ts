@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { unknown } from '../../src/domain/sighting.ts'
 import { plan } from '../../src/planner/plan.ts'
+import { startFailedMs, startingMs } from '../../src/planner/rebuild.ts'
 import { conditionOf, createWorld, type Fault, type World } from '../harness/world.ts'
 import { names } from '../harness/worldBlueprints.ts'
 import { leaderOfShop, loseMember, replicaOfShop, rowsOf, settledCluster, type ClusterShop } from '../harness/worldShop.ts'
@@ -64,19 +65,21 @@ describe('a cluster', () => {
     assert.equal(conditionOf(world, shop, 'DataMissing'), 'true DataMissing')
   })
 
-  it('whose replica cannot follow any more has it rebuilt, once, after a while', async () => {
-    const cluster = await settledCluster()
-    const { world } = cluster
-    const lost = replicaOfShop(cluster)
-    world.engine.clusters.broken.add(names.dataVolume(lost))
-    world.engine.byHand(names.member(lost), 'kill')
-    const began = world.now.getTime()
-    await world.settle(400)
-    const rebuilt = world.applied.filter(({ kind }) => kind === 'reinitialiseMember')
-    assert.equal(rebuilt.length, 1)
-    assert.ok(world.now.getTime() - began >= 60_000)
-    assert.equal(rowsOf(cluster), 'one row')
-  })
+  for (const [state, patienceMs] of [['start failed', startFailedMs], ['starting', startingMs]] as const) {
+    it(`whose replica cannot follow any more (${state}) has it rebuilt, once, after a while`, async () => {
+      const cluster = await settledCluster()
+      const { world } = cluster
+      const lost = replicaOfShop(cluster)
+      world.engine.clusters.broken.set(names.dataVolume(lost), state)
+      world.engine.byHand(names.member(lost), 'kill')
+      const began = world.now.getTime()
+      await world.settle(1_000)
+      const rebuilt = world.applied.filter(({ kind }) => kind === 'reinitialiseMember')
+      assert.equal(rebuilt.length, 1)
+      assert.ok(world.now.getTime() - began >= patienceMs)
+      assert.equal(rowsOf(cluster), 'one row')
+    })
+  }
 
   it('whose keys in etcd are all gone starts nobody: who has everything acknowledged is not known', async () => {
     const cluster = await settledCluster()

@@ -5,20 +5,10 @@
 import { HoldfastError } from '../../domain/errors.ts'
 import { runtimeCommand, type RuntimeAddress } from '../haproxy.ts'
 
-/** The backends of a cluster's endpoint; their servers are called as Patroni calls the members. */
-export type Backend = 'be_rw' | 'be_ro'
-
-export interface ServerName {
-  readonly backend: Backend
-  readonly server: string
-}
-
+/** Servers are called as Patroni calls the members. */
 export type RoutingStep =
-  /** `up`: takes clients from this moment; `down`: none, and its sessions end. The next checks decide anew. */
-  | { readonly kind: 'setHealth'; readonly of: ServerName; readonly health: 'up' | 'down' }
-  /** `maint`: no clients and no checks, until somebody says `ready`; sessions end. `drain`: no new clients. */
-  | { readonly kind: 'setState'; readonly of: ServerName; readonly state: 'ready' | 'drain' | 'maint' }
-  | { readonly kind: 'shutdownSessions'; readonly of: ServerName }
+  /** Of the read-write port. `up`: takes clients from this moment; `down`: none, and its sessions end. The next checks decide anew. */
+  | { readonly kind: 'setHealth'; readonly server: string; readonly health: 'up' | 'down' }
   /** New clients of it wait, for four seconds at most; its sessions stay. `admit` ends that. See await-server.lua. */
   | { readonly kind: 'hold' | 'admit'; readonly server: string }
 
@@ -30,11 +20,16 @@ export function leaderGone(server: string): readonly RoutingStep[] {
   return [{ kind: 'hold', server }]
 }
 
+/** The member was not ended after all: whoever waits is let in. */
+export function leaderStays(server: string): readonly RoutingStep[] {
+  return [{ kind: 'admit', server }]
+}
+
 /** The member was seen out of recovery: clients that wait are let in, and the other members get none. */
 export function leaderIs(server: string, others: readonly string[]): readonly RoutingStep[] {
   return [
-    ...others.map((other): RoutingStep => ({ kind: 'setHealth', of: { backend: 'be_rw', server: other }, health: 'down' })),
-    { kind: 'setHealth', of: { backend: 'be_rw', server }, health: 'up' },
+    ...others.map((other): RoutingStep => ({ kind: 'setHealth', server: other, health: 'down' })),
+    { kind: 'setHealth', server, health: 'up' },
     { kind: 'admit', server },
   ]
 }
@@ -55,19 +50,11 @@ export async function applyRouting(address: RuntimeAddress, steps: readonly Rout
 function commandOf(step: RoutingStep): string {
   switch (step.kind) {
     case 'setHealth':
-      return `set server ${serverOf(step.of)} health ${step.health}`
-    case 'setState':
-      return `set server ${serverOf(step.of)} state ${step.state}`
-    case 'shutdownSessions':
-      return `shutdown sessions server ${serverOf(step.of)}`
+      return `set server be_rw/${named(step.server)} health ${step.health}`
     case 'hold':
     case 'admit':
       return `holdfast ${step.kind} ${named(step.server)}`
   }
-}
-
-function serverOf({ backend, server }: ServerName): string {
-  return `${backend}/${named(server)}`
 }
 
 /** Never the text of a second command. */
