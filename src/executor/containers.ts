@@ -35,14 +35,24 @@ export async function startOrRemove(engine: Pick<EngineClient, 'startContainer' 
 
 /**
  * A member whose pod was made anew can never be started again: a container keeps the network that it was made for. It is
- * removed instead, and made anew by the next pass.
+ * removed instead, and made anew by the next pass. The pod is looked at only after a refusal: an engine that is still
+ * taking down a container lets nobody inspect it for a fifth of a second.
  */
 export async function startContainer(engine: EngineClient, containerId: string, installation: string, signal: AbortSignal): Promise<void> {
+  try {
+    await startOrRemove(engine, containerId, signal)
+  } catch (error) {
+    if (!await outlivedItsPod(engine, containerId, installation, signal)) throw error
+    await engine.removeContainer(containerId, { force: false }, signal)
+  }
+}
+
+async function outlivedItsPod(engine: EngineClient, containerId: string, installation: string, signal: AbortSignal): Promise<boolean> {
   const seen = await engine.inspectContainer(containerId, signal)
   const memberId = seen.labels[label.member]
-  const pod = memberId === undefined || seen.labels[label.kind] !== memberKind ? null : await engine.findContainer(resourceNames(installation).pod(memberId), signal)
-  if (pod === null || pod.createdAt <= seen.createdAt) return startOrRemove(engine, containerId, signal)
-  await engine.removeContainer(containerId, { force: false }, signal)
+  if (memberId === undefined || seen.labels[label.kind] !== memberKind) return false
+  const pod = await engine.findContainer(resourceNames(installation).pod(memberId), signal)
+  return pod !== null && pod.createdAt > seen.createdAt
 }
 
 const memberKind: ResourceKind = 'member'

@@ -51,17 +51,20 @@ function ofTimes(choose: (...times: number[]) => number, candidates: readonly (D
 
 /**
  * Between two moments the answer stays the same, and asking the library costs a fifth of a millisecond, so it is kept.
- * Few expressions are in use at once: those of the tiers or of the settings.
+ * Few expressions are in use at once: those of the tiers or of the settings. Of each a pass asks two: the slot of now, and
+ * that of the moment before which a backup that is still missing counts as late.
  */
-const slots = new Map<string, Slot>()
-const mostSlots = 32
+const slots = new Map<string, readonly Slot[]>()
+const mostExpressions = 32
+const slotsEach = 2
 
 function slotAt(expression: string, now: Date): Slot {
-  const kept = slots.get(expression)
-  if (kept !== undefined && isWithin(kept, now)) return kept
+  const kept = slots.get(expression) ?? []
+  const known = kept.find((slot) => isWithin(slot, now))
+  if (known !== undefined) return known
   const slot = findSlot(expression, now)
-  if (slots.size >= mostSlots) slots.clear()
-  slots.set(expression, slot)
+  if (slots.size >= mostExpressions) slots.clear()
+  slots.set(expression, [slot, ...kept].slice(0, slotsEach))
   return slot
 }
 
