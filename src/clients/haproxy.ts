@@ -17,7 +17,7 @@ export interface RuntimeAddress {
   readonly ca: string
   readonly cert: string
   readonly key: Secret
-  /** From the first packet to the end of the answer. */
+  /** For an answer; the first handshake counts with it. */
   readonly timeoutMs: number
 }
 
@@ -39,14 +39,53 @@ export interface ServerState {
   readonly weight: number
 }
 
-/** Errors: `MemberUnreachable`. Without the final empty line; HAProxy's own refusals come back as text. */
+/** A connection that waits for its one command. */
+export interface RuntimeConnection {
+  /** False once it was used, closed, or broke. */
+  readonly usable: boolean
+  /** Once. Errors: `MemberUnreachable`. Without the final empty line; HAProxy's own refusals come back as text. */
+  ask(command: string, signal?: AbortSignal): Promise<string>
+  close(): void
+}
+
+/** Errors: those of `RuntimeConnection.ask`. */
 export function runtimeCommand(address: RuntimeAddress, command: string, signal?: AbortSignal): Promise<string> {
+  assertOneLine(command)
+  return openRuntime(address).ask(command, signal)
+}
+
+/** At once; whether it comes about is told by what is asked of it. Ahead of time it saves the command the handshake. */
+export function openRuntime(address: RuntimeAddress): RuntimeConnection {
+  const socket = openSocket(address)
+  let isUsed = false
+  let broke: Error | null = null
+  socket.on('error', (error: Error) => { broke = error })
+  return {
+    get usable() {
+      return !isUsed && !socket.destroyed && !socket.readableEnded
+    },
+    ask(command, signal) {
+      assertOneLine(command)
+      if (isUsed) throw new RangeError('a runtime connection takes one command')
+      isUsed = true
+      if (socket.destroyed) return Promise.reject(unanswered(address, broke ?? new Error('the connection was closed')))
+      return answerOf(address, socket, command, signal)
+    },
+    close() {
+      isUsed = true
+      socket.destroy()
+    },
+  }
+}
+
+function assertOneLine(command: string): void {
   if (/[\r\n]/.test(command)) throw new RangeError('a runtime command is one line')
+}
+
+function answerOf(address: RuntimeAddress, socket: TLSSocket, command: string, signal?: AbortSignal): Promise<string> {
   const limit = AbortSignal.timeout(address.timeoutMs)
   const either = signal === undefined ? limit : AbortSignal.any([signal, limit])
-  if (either.aborted) return Promise.reject(unanswered(address, either.reason))
   return new Promise((resolve, reject) => {
-    const socket = openSocket(address)
     const end = (outcome: () => void): void => {
       either.removeEventListener('abort', giveUp)
       socket.destroy()
@@ -54,13 +93,15 @@ export function runtimeCommand(address: RuntimeAddress, command: string, signal?
     }
     const fail = (error: unknown): void => end(() => reject(unanswered(address, error)))
     const giveUp = (): void => fail(either.reason)
+    if (either.aborted) return giveUp()
     either.addEventListener('abort', giveUp, { once: true })
     socket.once('error', fail)
-    socket.once('secureConnect', () => socket.write(`${command}\n`))
     readAll(socket, fail, (text) => end(() => {
       if (text === '') reject(unanswered(address, new Error('it closed the connection without an answer')))
       else resolve(text.trimEnd())
     }))
+    // kept until the handshake is done
+    socket.write(`${command}\n`)
   })
 }
 

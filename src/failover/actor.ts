@@ -65,10 +65,12 @@ export function createActor(options: ActorOptions): Actor {
   const idOf = (name: string | null): string | null => cluster.members.find((member) => member.name === name)?.memberId ?? null
 
   const release = async (verdict: Of<'releaseLeader'>, evidence: Evidence): Promise<void> => {
+    // first of all: every moment of what else there is to do would lengthen the time without a leader
+    const startedAt = performance.now()
+    const releasing = releaseLeader(world.etcd, cluster.prefix, verdict.keys, AbortSignal.any([signal, AbortSignal.timeout(releaseMs)]))
     const incident = begin(verdict, evidence)
     tellRoute(incident, verdict.keys.leader, route.away(verdict.keys.leader, signal))
-    const startedAt = performance.now()
-    const outcome = await releaseLeader(world.etcd, cluster.prefix, verdict.keys, AbortSignal.any([signal, AbortSignal.timeout(releaseMs)]))
+    const outcome = await releasing
     // judged on the old ones the same leader would be released again
     options.forgetKeys()
     incident.fact('release', { ...outcome, tookMs: Math.round(performance.now() - startedAt) })

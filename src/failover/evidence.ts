@@ -28,6 +28,8 @@ const containerSchema = z.discriminatedUnion('known', [
     /** Of the run that is meant, ISO; null before its first. */
     startedAt: z.string().nullable(),
     state: stateSchema,
+    /** How the engine said so: when it was asked, or by an event of its own that no answer has followed yet. */
+    by: z.enum(['answer', 'event']).default('answer'),
     /** For how long it is known to be in this state. */
     forMs: z.number(),
   }).readonly(),

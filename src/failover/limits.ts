@@ -3,6 +3,9 @@
 /** Keys and answers older than this are not evidence any more. */
 export const freshMs = 2_000
 
+/** An event that was this long on its way may have been overtaken by another run of the container: the engine is asked instead. */
+export const eventFreshMs = 1_000
+
 /** A pause that is over sooner is somebody's snapshot, not an outage. */
 export const pausedMs = 500
 

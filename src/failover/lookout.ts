@@ -8,6 +8,8 @@ import type { GuardWorld } from './ports.ts'
 
 /** A hung question must not keep the others' answers from being judged. */
 const glanceMs = 60
+/** Reading the keys costs three members of etcd a round of their own. */
+const glanceKeysMs = 60
 
 export class Lookout {
   readonly cluster: WatchedCluster
@@ -17,6 +19,7 @@ export class Lookout {
   #keys: { readonly at: number; readonly what: Omit<KnownKeys, 'agoMs'> } | null = null
   #keysUnknown: { readonly since: number; readonly error: unknown } = { since: performance.now(), error: new Error('they were not read yet') }
   #keysRead: Promise<void> | null = null
+  #keysAskedAt = -Infinity
   /** Readings that began before are of keys that we have changed since. */
   #keysCountFrom = 0
   #lateMs = 0
@@ -62,8 +65,21 @@ export class Lookout {
   /** Everything that counts, at once. Slow answers are not waited for longer than a moment: they arrive in a later look. */
   async look(): Promise<Evidence> {
     const asked = this.probes.flatMap((probe) => [probe.ask('container'), probe.ask('query'), probe.ask('patroni')])
-    await Promise.race([Promise.all([...asked, this.readKeys(true)]), sleep(glanceMs, undefined, { signal: this.#end.signal }).catch(() => undefined)])
+    await this.#await([...asked, this.readKeys(true)], this.#end.signal)
     return this.evidence()
+  }
+
+  /** What costs little, and whatever else has come in meanwhile. The abort of `signal` ends the waiting: there is something to see. */
+  async glance(signal: AbortSignal): Promise<Evidence> {
+    if (signal.aborted) return this.evidence()
+    const asked = this.probes.filter((probe) => !probe.hasEnded).map((probe) => probe.ask('query'))
+    const areKeysDue = performance.now() - this.#keysAskedAt >= glanceKeysMs
+    await this.#await([...asked, ...areKeysDue ? [this.readKeys(true)] : []], signal)
+    return this.evidence()
+  }
+
+  async #await(asked: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
+    await Promise.race([Promise.all(asked), sleep(glanceMs, undefined, { signal }).catch(() => undefined)])
   }
 
   ask(question: Question, name: string): void {
@@ -95,6 +111,7 @@ export class Lookout {
 
   async #readKeysOnce(withLease: boolean): Promise<void> {
     const askedAt = performance.now()
+    this.#keysAskedAt = askedAt
     try {
       const what = await readKeys(this.#world.etcd, this.cluster.prefix, { withLease }, this.#end.signal)
       if (askedAt >= this.#keysCountFrom) this.#keys = { what, at: askedAt }

@@ -7,7 +7,8 @@ import { connectPostgres, type PostgresConnection } from '../clients/postgres.ts
 import { describeError } from '../domain/errors.ts'
 import type { WatchedCluster, WatchedMember } from './cluster.ts'
 import type { ContainerEvidence, MemberEvidence, MemberSaid } from './evidence.ts'
-import type { GuardWorld } from './ports.ts'
+import { eventFreshMs } from './limits.ts'
+import type { ContainerNews, GuardWorld } from './ports.ts'
 import { replyIn, takePulse } from './pulse.ts'
 import { Silence, type Reply } from './silence.ts'
 
@@ -36,6 +37,8 @@ export class MemberProbe {
   #session: PostgresConnection | null = null
   #said: { readonly at: number; readonly what: Omit<MemberSaid, 'agoMs'> } | null = null
   #inspected: Inspected | null = null
+  /** What was inspected before an event told that this run is over; null once an answer has said the same, or otherwise. */
+  #beforeEvent: { readonly inspected: Inspected; readonly heardAt: number } | null = null
   /** Since when the engine has not answered; null while it does. */
   #engineSilent: { readonly since: number; readonly reason: string } | null = { since: performance.now(), reason: 'its engine was not asked yet' }
 
@@ -56,6 +59,11 @@ export class MemberProbe {
     return asked
   }
 
+  /** By the engine's word, as far as it is known. */
+  get hasEnded(): boolean {
+    return this.#inspected !== null && this.#inspected.state !== 'running' && this.#inspected.state !== 'paused'
+  }
+
   evidence(now: number): MemberEvidence {
     const { memberId, name } = this.member
     return {
@@ -68,8 +76,23 @@ export class MemberProbe {
     }
   }
 
-  /** We slept: silences have to be seen again. */
+  /**
+   * The engine told that the container has ended: its word, and sooner than it answers who inspects what it still clears away. It
+   * is about the run that we know only if that one had begun before, and it stands until an answer to a later question. Where the
+   * clocks of engine and controller differ much, the answer has to be waited for.
+   */
+  heardOfEnd({ id, at }: Pick<ContainerNews, 'id' | 'at'>): void {
+    const inspected = this.#inspected
+    if (inspected === null || inspected.id !== id || inspected.state !== 'running' || inspected.startedAt === null) return
+    if (at.getTime() < Date.parse(inspected.startedAt) || Date.now() - at.getTime() > eventFreshMs) return
+    this.#beforeEvent = { inspected, heardAt: performance.now() }
+    this.#inspected = { ...inspected, state: 'exited', since: performance.now() }
+  }
+
+  /** We slept: silences have to be seen again, and what an event told meanwhile may have been followed by another run. */
   doubt(): void {
+    if (this.#beforeEvent !== null) this.#inspected = this.#beforeEvent.inspected
+    this.#beforeEvent = null
     for (const silence of Object.values(this.#silence)) silence.doubt()
     if (this.#engineSilent !== null) this.#engineSilent = { ...this.#engineSilent, since: performance.now() }
   }
@@ -130,6 +153,9 @@ export class MemberProbe {
       const known = before === null ? null : await engine.findContainer(before.id, signal)
       const seen = known !== null && (known.state === 'running' || known.state === 'paused') ? known : await engine.findContainer(this.member.containerName, signal) ?? known
       this.#engineSilent = null
+      // an answer from before the event does not know of it
+      if (this.#beforeEvent !== null && askedAt < this.#beforeEvent.heardAt && seen?.state === 'running') return
+      this.#beforeEvent = null
       if (seen !== null) this.#keep(seen.id, seen.startedAt?.toISOString() ?? null, seen.state)
       else if (before !== null) this.#keep(before.id, before.startedAt, 'gone')
     } catch (error) {
@@ -148,7 +174,7 @@ export class MemberProbe {
     if (this.#engineSilent !== null) return { known: false, reason: this.#engineSilent.reason, forMs: Math.round(now - this.#engineSilent.since) }
     if (this.#inspected === null) return { known: false, reason: 'no such container was ever seen', forMs: 0 }
     const { id, startedAt, state, since } = this.#inspected
-    return { known: true, id, startedAt, state, forMs: Math.round(now - since) }
+    return { known: true, id, startedAt, state, by: this.#beforeEvent === null ? 'answer' : 'event', forMs: Math.round(now - since) }
   }
 
   #limit(question: Question): AbortSignal {

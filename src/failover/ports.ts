@@ -3,13 +3,18 @@ import type { EngineClient } from '../clients/docker.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { KeyStore } from './keys.ts'
 
-/** Something happened to a container of ours. Only a hint to look at once: the engine itself is asked for everything that counts. */
+/**
+ * Something happened to a container of ours: the engine's own word. `die` is told once every process of the container is gone, a
+ * fifth of a second before the engine lets anybody inspect it; all else is only a hint to look at once.
+ */
 export interface ContainerNews {
   readonly hostId: string
   readonly id: string
   readonly name: string
   /** The engine's word: `die`, `pause`, `oom`, `start`, `destroy`, … */
   readonly action: string
+  /** By the engine's own clock, which dates the runs of its containers, too. */
+  readonly at: Date
 }
 
 /** The observer's event streams. Returns the end of it. */

@@ -15,19 +15,27 @@ import { isAmiss, writableLeader } from './trouble.ts'
 import { judge, type Verdict } from './verdict.ts'
 import { nothing } from './verdict/words.ts'
 
+type Rates = Readonly<Record<'leader' | 'replica', Readonly<Partial<Record<Question, number>>>>>
+
 /** How often what is asked, of a cluster that is well: what a look costs us and the member, against what it finds sooner. */
-const calmMs: Readonly<Record<'leader' | 'replica', Readonly<Record<Question, number>>>> = {
+const calmMs: Rates = {
   leader: { query: 250, patroni: 500, connect: 2_000, container: 5_000 },
   replica: { query: 500, patroni: 1_000, connect: 5_000, container: 5_000 },
 }
 const calmKeysMs = 1_000
-/** New connections while something is amiss: the one question that costs the member a process. */
-const rushConnectMs = 500
+/**
+ * While something is amiss. A query on a kept session costs next to nothing and is asked in every look. The others cost what an
+ * election needs itself: a thread of the member's Patroni, a lock in its engine, a process of PostgreSQL.
+ */
+const rushAskMs: Rates = {
+  leader: { query: 250, patroni: 100, connect: 500, container: 100 },
+  replica: { query: 250, patroni: 500, container: 100 },
+}
 
 /** Between looks while something is amiss, and for how long after nothing is found any more. */
 const rushMs = 25
 const slowRushMs = 150
-/** The first moments decide on the write gap; after that there is patience to be had. */
+/** The first moments after a death, and after each change of the leader, decide on the write gap; after that there is patience to be had. */
 const quickForMs = 1_500
 const settleMs = 400
 
@@ -37,9 +45,12 @@ export class ClusterWatch {
   readonly #actor: Actor
   readonly #route: Route
   readonly #end = new AbortController()
-  readonly #nextAt = new Map<string, number>()
+  /** Cuts short what is being waited for: an engine has told that a member ended. */
+  #news = new AbortController()
+  readonly #askedAt = new Map<string, number>()
   #rush: Promise<void> | null = null
   #rushUntil = 0
+  #quickUntil = 0
   #standsBackUntil = 0
   /** The leader that the proxies were last told, or found by themselves. */
   #routedTo: string | null = null
@@ -58,7 +69,8 @@ export class ClusterWatch {
   tick(now: number, lateMs: number): void {
     this.#lookout.wasLate(lateMs)
     if (this.#rush !== null) return
-    this.#askWhatIsDue(now)
+    this.#askWhatIsDue(now, calmMs)
+    if (this.#isDue('keys', calmKeysMs, now)) void this.#lookout.readKeys(false)
     if (isAmiss(this.#lookout.evidence())) this.hurry()
   }
 
@@ -67,12 +79,20 @@ export class ClusterWatch {
   }
 
   onContainer(news: ContainerNews): void {
-    if (this.cluster.members.some(({ hostId, containerName }) => hostId === news.hostId && containerName === news.name)) this.hurry()
+    const member = this.cluster.members.find(({ hostId, containerName }) => hostId === news.hostId && containerName === news.name)
+    if (member === undefined) return
+    if (news.action === 'die') {
+      this.#lookout.probeOf(member.name)?.heardOfEnd(news)
+      this.#quickUntil = performance.now() + quickForMs
+      this.#news.abort()
+    }
+    this.hurry()
   }
 
   /** Looks at once, and goes on looking until all is well. */
   hurry(): void {
     this.#rushUntil = performance.now() + settleMs
+    if (this.#rush === null) this.#quickUntil = performance.now() + quickForMs
     this.#rush ??= this.#rushAlong().finally(() => { this.#rush = null })
   }
 
@@ -87,25 +107,29 @@ export class ClusterWatch {
 
   async close(): Promise<void> {
     this.#end.abort(new Error('the guard does not watch this cluster any more'))
+    this.#news.abort()
     this.#lookout.close()
     await this.#rush
   }
 
   async #rushAlong(): Promise<void> {
     const { signal } = this.#end
-    const startedAt = performance.now()
+    let leader = this.#lookout.leader
     while (!signal.aborted && performance.now() < this.#rushUntil) {
-      const leader = this.#lookout.leader
-      if (leader !== null) this.#askIfDue('connect', leader, rushConnectMs)
-      const evidence = await this.#lookout.look()
+      this.#askWhatIsDue(performance.now(), rushAskMs)
+      const evidence = await this.#lookout.glance(this.#news.signal)
+      if (this.#news.signal.aborted && !signal.aborted) this.#news = new AbortController()
       const verdict = performance.now() < this.#standsBackUntil ? nothing : judge(evidence)
       if (isAmiss(evidence) || writableLeader(evidence) !== this.#routedTo) this.#rushUntil = performance.now() + settleMs
       await this.#followRoute(evidence, verdict)
       await this.#actor.act(verdict, evidence)
-      const isQuick = performance.now() - startedAt < quickForMs || isUrgent(verdict, evidence)
-      await sleep(isQuick ? rushMs : slowRushMs, undefined, { signal }).catch(() => undefined)
+      if (this.#lookout.leader !== leader) this.#quickUntil = performance.now() + quickForMs
+      leader = this.#lookout.leader
+      const isQuick = performance.now() < this.#quickUntil || isUrgent(verdict, evidence)
+      await sleep(isQuick ? rushMs : slowRushMs, undefined, { signal: this.#news.signal }).catch(() => undefined)
     }
     this.#actor.calm()
+    this.#route.rest()
   }
 
   /** Whoever made another member the leader, the guard or Patroni by itself: the proxies learn it when it takes writes. */
@@ -118,24 +142,20 @@ export class ClusterWatch {
     if (!isFirst) this.#actor.routed(leader, await this.#route.to(leader, this.#end.signal), verdict, evidence)
   }
 
-  #askWhatIsDue(now: number): void {
+  #askWhatIsDue(now: number, rates: Rates): void {
     const { leader } = this.#lookout
     for (const { name } of this.cluster.members) {
-      const rates = calmMs[name === leader ? 'leader' : 'replica']
-      for (const question of ['query', 'patroni', 'connect', 'container'] as const) this.#askIfDue(question, name, rates[question])
+      for (const [question, everyMs] of Object.entries(rates[name === leader ? 'leader' : 'replica']) as [Question, number][]) {
+        if (this.#isDue(`${name}/${question}`, everyMs, now)) this.#lookout.ask(question, name)
+      }
     }
-    if (this.#isDue('keys', calmKeysMs, now)) void this.#lookout.readKeys(false)
-  }
-
-  #askIfDue(question: Question, name: string, everyMs: number): void {
-    if (this.#isDue(`${name}/${question}`, everyMs, performance.now())) this.#lookout.ask(question, name)
   }
 
   /** The first time at a random moment, so that clusters and members are not asked all at once. */
   #isDue(what: string, everyMs: number, now: number): boolean {
-    const dueAt = this.#nextAt.get(what) ?? now + Math.random() * everyMs
-    const isDue = now >= dueAt
-    this.#nextAt.set(what, isDue ? now + everyMs : dueAt)
+    const askedAt = this.#askedAt.get(what) ?? now - Math.random() * everyMs
+    const isDue = now - askedAt >= everyMs
+    this.#askedAt.set(what, isDue ? now : askedAt)
     return isDue
   }
 }

@@ -23,6 +23,8 @@ export interface ContainerNews {
   readonly id: string
   readonly name: string
   readonly action: string
+  /** By the engine's own clock. */
+  readonly at: Date
 }
 
 /** At start a pass waits this long for an engine's first list, rather than to see nothing and come again. */
@@ -54,7 +56,7 @@ export class Hosts<Engine extends WatchedEngine> {
     const { installation, clock, log, timing, engineOf } = this.#options
     const engine = engineOf(host)
     const onAffected = (affected: Affected): void => this.#spread(affected)
-    const onContainer = ({ id, name, action }: EngineEvent): void => this.#relay({ hostId: host.id, id, name, action })
+    const onContainer = ({ id, name, action, timeNano }: EngineEvent): void => this.#relay({ hostId: host.id, id, name, action, at: new Date(timeNano / 1e6) })
     const watch = new HostWatch({ engine, installation, clock, log, onAffected, onContainer, ...(timing === undefined ? {} : { timing }) })
     const watched = { address: host.engine, engine, watch }
     this.#watched.set(host.id, watched)

@@ -136,19 +136,20 @@ const restShare = 1 / 8
  */
 function restMs(station: Station, endedAt: Date | null): number {
   const { now } = station.scene.input
-  const holds = holdsKey(station)
-  if (endedAt === null) return holds ? soonMs : 0
+  const isAwaited = isAnotherAwaited(station)
+  if (endedAt === null) return isAwaited ? soonMs : 0
   const age = now.getTime() - endedAt.getTime()
-  const rest = holds ? guardMs : crashRestMs(station, endedAt)
+  const rest = isAwaited ? guardMs : crashRestMs(station, endedAt)
   return Math.max(0, rest - age)
 }
 
-/** It is still the leader by etcd's word, and there is a running replica that may take over. */
-function holdsKey({ scene, member }: Station): boolean {
-  const { cluster, instance } = scene
-  if (!cluster.known || cluster.value.leader !== patroniName(member.id)) return false
-  const standbys = cluster.value.sync?.standbys ?? []
-  return instance.members.some((other) => other.id !== member.id && standbys.includes(patroniName(other.id)) && containerOf(scene, other)?.state === 'running')
+/** Nobody takes writes yet, and a member that runs may take over: an election gets the machine to itself. */
+function isAnotherAwaited({ scene, member }: Station): boolean {
+  const { cluster, instance, leader } = scene
+  const sync = cluster.known ? cluster.value.sync : null
+  if (leader !== null || sync === null) return false
+  const mayLead = [sync.leader, ...sync.standbys]
+  return instance.members.some((other) => other.id !== member.id && mayLead.includes(patroniName(other.id)) && containerOf(scene, other)?.state === 'running')
 }
 
 /** While commits wait for this very member nothing is gained by patience. */

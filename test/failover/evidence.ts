@@ -29,7 +29,7 @@ export const refuses = (forMs: number, rounds = Math.ceil(forMs / 100)): ProbeEv
 export const never: ProbeEvidence = { seen: 'never' }
 
 export function container(state: Extract<ContainerEvidence, { known: true }>['state'], forMs: number, name: Name = 'a'): ContainerEvidence {
-  return { known: true, id: `container-${name}`, startedAt, state, forMs }
+  return { known: true, id: `container-${name}`, startedAt, state, by: 'answer', forMs }
 }
 
 export const engineSilent = (forMs: number): ContainerEvidence => ({ known: false, reason: 'the engine did not answer', forMs })

@@ -3,7 +3,7 @@
  * health, which the checks go on to correct: a controller that dies after half of it leaves nothing behind.
  */
 import { HoldfastError } from '../../domain/errors.ts'
-import { runtimeCommand, type RuntimeAddress } from '../haproxy.ts'
+import { openRuntime, type RuntimeAddress, type RuntimeConnection } from '../haproxy.ts'
 
 /** Servers are called as Patroni calls the members. */
 export type RoutingStep =
@@ -36,11 +36,12 @@ export function leaderIs(server: string, others: readonly string[]): readonly Ro
 
 /**
  * All steps in their order, over one connection. Errors: `MemberUnreachable` when the proxy cannot be asked, `Internal` when it
- * refuses one of them; the others are carried out all the same.
+ * refuses one of them; the others are carried out all the same. `connection`: one that was opened ahead of time.
  */
-export async function applyRouting(address: RuntimeAddress, steps: readonly RoutingStep[], signal?: AbortSignal): Promise<void> {
+export async function applyRouting(address: RuntimeAddress, steps: readonly RoutingStep[], signal?: AbortSignal, connection?: RuntimeConnection): Promise<void> {
   if (steps.length === 0) return
-  const answer = await runtimeCommand(address, steps.map(commandOf).join('; '), signal)
+  const ready = connection?.usable === true ? connection : openRuntime(address)
+  const answer = await ready.ask(steps.map(commandOf).join('; '), signal)
   const refusals = answer.split('\n').map((line) => line.trim()).filter((line) => line !== '')
   if (refusals.length > 0) {
     throw new HoldfastError('Internal', `HAProxy on ${address.host}:${address.port} refuses a change of routing: ${refusals.join('; ').slice(0, 300)}`)
