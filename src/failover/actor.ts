@@ -89,7 +89,7 @@ export function createActor(options: ActorOptions): Actor {
     const { memberId, name } = verdict.run
     const hostId = cluster.members.find((member) => member.memberId === memberId)?.hostId ?? ''
     if (verdict.kind === 'killLeader') tellRoute(incident, name, route.away(name, signal))
-    const outcome = await fence(world.engineOf(hostId), verdict.run, signal)
+    const outcome = await fence({ engine: world.engineOf(hostId), events: world.events }, verdict.run, signal)
     incident.fact('fence', outcome)
     const dead = outcome.kind === 'dead'
     incident.tell('done', dead ? `The container of ${name} was killed; the engine says ${outcome.state}` : `The container of ${name} was not seen dead (${outcome.kind})`)
@@ -165,15 +165,17 @@ export function createActor(options: ActorOptions): Actor {
 
     routed(leader, proxies, verdict, evidence) {
       const writeGapMs = troubleAt === null ? null : Math.round(performance.now() - troubleAt)
+      // somebody moved the lead, and tells so himself
+      if (open.length === 0 && troubleAt === null) return
       troubleAt = null
-      // Patroni moved the lead by itself: that is told, too
       if (open.length === 0) open.push(begin(verdict, evidence))
-      for (const incident of open.splice(0)) {
+      const incidents = open.splice(0)
+      for (const incident of incidents) {
         incident.tell('done', `The proxies were told that ${leader} leads${failures(proxies)}`)
         const gap = writeGapMs === null ? '' : `, ${writeGapMs} ms after the old leader last answered`
-        incident.end({ reason: 'LeaderChanged', leaderChanged: true, leaderId: idOf(leader), writeGapMs }, {
-          severity: 'info', reason: 'LeaderChanged', message: `${leader} leads and takes writes${gap}`,
-        })
+        const note = { severity: 'info', reason: 'LeaderChanged', message: `${leader} leads and takes writes${gap}` } as const
+        // several verdicts led to one change: the last one tells of it
+        incident.end({ reason: 'LeaderChanged', leaderChanged: true, leaderId: idOf(leader), writeGapMs }, incident === incidents.at(-1) ? note : null)
         keep(incident)
       }
     },

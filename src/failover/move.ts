@@ -10,11 +10,11 @@ import type { ContainerEvidence, Evidence, KnownKeys } from './evidence.ts'
 import { fence } from './fence.ts'
 import { Incident, type Words } from './incident.ts'
 import { Lookout } from './lookout.ts'
-import { checkpoint, comeBack, leave, lagsBy, receivedLsn, type Left } from './moving.ts'
+import { checkpoint, comeBack, hasReceived, lagsBy, leave } from './moving.ts'
 import type { GuardWorld } from './ports.ts'
 import type { Recordings } from './recorder.ts'
 import { releaseLeader } from './release.ts'
-import { createRoute } from './route.ts'
+import { createRoute, type Route } from './route.ts'
 import { syncForMove } from './transaction.ts'
 import { writableLeader } from './trouble.ts'
 import { keysToRelease } from './verdict.ts'
@@ -69,12 +69,14 @@ export function createMover(options: MoverOptions): Mover {
       moving.add(order.instanceId)
       const endStandBack = options.standBack(order.instanceId, moveMs)
       const lookout = new Lookout(cluster, options.world, () => undefined)
+      const route = createRoute(cluster, options.world)
       try {
-        return await new Move(order, cluster, lookout, options, AbortSignal.any([signal, AbortSignal.timeout(moveMs)])).run()
+        return await new Move(order, { cluster, lookout, route }, options, AbortSignal.any([signal, AbortSignal.timeout(moveMs)])).run()
       } catch (error) {
         return { kind: 'failed', reason: describeError(error) }
       } finally {
         lookout.close()
+        route.rest()
         moving.delete(order.instanceId)
         endStandBack()
       }
@@ -95,13 +97,15 @@ class Move {
   readonly #order: MoveOrder
   readonly #cluster: WatchedCluster
   readonly #lookout: Lookout
+  readonly #route: Route
   readonly #options: MoverOptions
   readonly #signal: AbortSignal
 
-  constructor(order: MoveOrder, cluster: WatchedCluster, lookout: Lookout, options: MoverOptions, signal: AbortSignal) {
+  constructor(order: MoveOrder, { cluster, lookout, route }: { readonly cluster: WatchedCluster; readonly lookout: Lookout; readonly route: Route }, options: MoverOptions, signal: AbortSignal) {
     this.#order = order
     this.#cluster = cluster
     this.#lookout = lookout
+    this.#route = route
     this.#options = options
     this.#signal = signal
   }
@@ -160,7 +164,6 @@ class Move {
 
   async #fast({ leader, candidate, container }: Chosen, incident: Incident): Promise<MoveOutcome> {
     const { world } = this.#options
-    const route = createRoute(this.#cluster, world)
     const engine = world.engineOf(leader.hostId)
     await checkpoint(world, this.#cluster, leader, this.#signal)
     incident.tell('done', 'A checkpoint was written while clients went on')
@@ -170,18 +173,20 @@ class Move {
       incident.tell('done', `Went back: ${reason}`)
       return { kind: 'failed', reason }
     }
-    const [left] = await Promise.all([leave(engine, leader.containerName, this.#signal), route.away(leader.name, this.#signal)])
+    const [left] = await Promise.all([leave(engine, leader.containerName, this.#signal), this.#route.away(leader.name, this.#signal)])
     if (!left.ok) {
       // it mostly runs on; one that has stopped is found by the proxies' checks
-      await route.back(leader.name, this.#signal)
+      await this.#route.back(leader.name, this.#signal)
       return goBack(left.reason)
     }
     incident.tell('done', `PostgreSQL of ${leader.name} has stopped; its last record is ${left.lsnText}`)
-    if (!await this.#hasReceived(candidate, left)) return goBack(`${candidate.name} was not seen to hold the shutdown checkpoint`)
+    const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(receiveMs)])
+    // the LSN is that of the record's beginning: all that was acknowledged is before it
+    if (!await hasReceived(world, this.#cluster, candidate, left.lsn, limit)) return goBack(`${candidate.name} was not seen to hold the shutdown checkpoint`)
     incident.tell('done', `${candidate.name} holds it`)
 
     // the point of no return is the container's end: from there on only forward
-    const fenced = await fence(engine, { memberId: leader.memberId, name: leader.name, containerId: container.id, startedAt: container.startedAt }, this.#signal)
+    const fenced = await fence({ engine, events: world.events }, { memberId: leader.memberId, name: leader.name, containerId: container.id, startedAt: container.startedAt }, this.#signal)
     incident.fact('fence', fenced)
     if (fenced.kind !== 'dead') return goBack(`the container of ${leader.name} was not seen dead (${fenced.kind})`)
     const released = await this.#release(leader, candidate)
@@ -197,17 +202,6 @@ class Move {
     const reply = await probe.patroni.switchover({ leader: leader.name, candidate: candidate.name }, this.#signal)
     incident.tell('done', `Patroni was asked for a switchover: ${reply.message}`)
     return reply.done ? this.#await(askedAt, 'patroni', incident) : { kind: 'refused', reason: reply.message }
-  }
-
-  async #hasReceived(candidate: WatchedMember, left: Extract<Left, { ok: true }>): Promise<boolean> {
-    const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(receiveMs)])
-    while (!limit.aborted) {
-      const received = await receivedLsn(this.#options.world, this.#cluster, candidate, limit).catch(() => null)
-      // the LSN is that of the record's beginning: all that was acknowledged is before it
-      if (received !== null && received > left.lsn) return true
-      await sleep(pollMs, undefined, { signal: limit }).catch(() => undefined)
-    }
-    return false
   }
 
   /** Reads the keys anew: the leader is dead, so nobody moves `/sync` any more. Null when the key is gone. */
@@ -227,14 +221,13 @@ class Move {
   }
 
   async #await(since: number, way: 'fast' | 'patroni', incident: Incident): Promise<MoveOutcome> {
-    const route = createRoute(this.#cluster, this.#options.world)
     const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(writableMs)])
     while (!limit.aborted) {
-      const evidence = await this.#lookout.look()
+      const evidence = await this.#lookout.glance(limit)
       const name = writableLeader(evidence)
       const member = this.#cluster.members.find((one) => one.name === name)
       if (member !== undefined && member.memberId !== this.#order.leaderId) {
-        await route.to(member.name, limit)
+        await this.#route.to(member.name, limit)
         const writeGapMs = Math.round(performance.now() - since)
         incident.tell('done', 'The proxies were told')
         return { kind: 'moved', leaderId: member.memberId, way, writeGapMs: way === 'fast' ? writeGapMs : null }

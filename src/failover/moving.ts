@@ -1,4 +1,5 @@
 /** The single steps of a planned move: each asks one thing of one member. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { connectPostgres, type PostgresConnection } from '../clients/postgres.ts'
 import { describeError } from '../domain/errors.ts'
@@ -15,6 +16,7 @@ const askMs = 1_000
 /** For PostgreSQL to stop; after that it goes on. */
 const leaveSeconds = 20
 const execGraceMs = 5_000
+const pollMs = 15
 
 const leftSchema = z.object({ holdfast: z.literal('left'), lsn: z.string() })
 
@@ -53,12 +55,22 @@ export function lagsBy(world: GuardWorld, cluster: WatchedCluster, leader: Watch
   })
 }
 
-/** Flushed by its WAL receiver, also after that has ended. */
-export function receivedLsn(world: GuardWorld, cluster: WatchedCluster, member: WatchedMember, signal: AbortSignal): Promise<Lsn | null> {
-  return withSession(world, cluster, member, askMs, signal, async (session) => {
-    const [row] = await session.query({ row: z.object({ lsn: lsnSchema.nullable() }), text: 'select pg_last_wal_receive_lsn()::text as lsn' }, [], signal)
-    return row?.lsn ?? null
-  })
+const receivedQuery = { row: z.object({ lsn: lsnSchema.nullable() }), text: 'select pg_last_wal_receive_lsn()::text as lsn' }
+
+/** Whether its WAL receiver has flushed more than `lsn`, before `signal` aborts; also after that receiver has ended. */
+export async function hasReceived(world: GuardWorld, cluster: WatchedCluster, member: WatchedMember, lsn: Lsn, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    const seen = await withSession(world, cluster, member, askMs, signal, async (session) => {
+      for (;;) {
+        const [row] = await session.query(receivedQuery, [], signal)
+        if (row?.lsn != null && row.lsn > lsn) return true
+        await sleep(pollMs, undefined, { signal })
+      }
+    }).catch(() => false)
+    if (seen) return true
+    await sleep(pollMs, undefined, { signal }).catch(() => undefined)
+  }
+  return false
 }
 
 async function withSession<T>(

@@ -29,13 +29,15 @@ const limitMs = 1_500
 const engineLimitMs = 30_000
 const bindingsSchema = z.object({ HostConfig: z.object({ PortBindings: z.record(z.string(), z.array(z.object({ HostIp: z.string(), HostPort: z.string() }))) }) })
 
-/** From the pods, which own the ports; sorted by name. */
+/** From the pods, which own the ports; sorted by name. Without those that are just being made anew. */
 export async function placesOf({ engine, docker, config }: Site, databaseId: string): Promise<readonly MemberPlace[]> {
   const names = resourceNames(config.installation)
   const pods = await engine.listContainers({ [label.database]: databaseId, [label.kind]: 'pod' }, AbortSignal.timeout(engineLimitMs))
-  const places = await Promise.all(pods.map(async (pod): Promise<MemberPlace> => {
+  const places = await Promise.all(pods.map(async (pod): Promise<MemberPlace | null> => {
     const memberId = pod.labels[label.member] ?? ''
-    const { HostConfig: { PortBindings } } = bindingsSchema.parse(await docker.getContainer(pod.id).inspect())
+    const inspected = await docker.getContainer(pod.id).inspect().catch(unlessGone)
+    if (inspected === null) return null
+    const { HostConfig: { PortBindings } } = bindingsSchema.parse(inspected)
     const bound = (port: number): { readonly HostIp: string; readonly HostPort: string } => {
       const [first] = PortBindings[`${port}/tcp`] ?? []
       if (first === undefined) throw new Error(`the pod ${pod.name} does not publish ${port}`)
@@ -46,7 +48,12 @@ export async function placesOf({ engine, docker, config }: Site, databaseId: str
       host: bound(5432).HostIp, ports: { postgres: Number(bound(5432).HostPort), patroni: Number(bound(8008).HostPort) },
     }
   }))
-  return places.toSorted((left, right) => (left.name < right.name ? -1 : 1))
+  return places.filter((place) => place !== null).toSorted((left, right) => (left.name < right.name ? -1 : 1))
+}
+
+function unlessGone(error: unknown): null {
+  if (error instanceof Error && 'statusCode' in error && error.statusCode === 404) return null
+  throw error
 }
 
 const sightSchema = z.tuple([z.object({ recovering: z.boolean(), followers: z.array(z.object({ name: z.string(), synchronous: z.boolean() })) })])
