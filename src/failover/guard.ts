@@ -60,7 +60,7 @@ export function startGuard(options: GuardOptions): Guard {
     for (const { watch } of watches.values()) watch.onContainer(news)
   })
   const mover = createMover({
-    world: options, controller: options.controller, recordings, clusterOf: (instanceId) => known.get(instanceId),
+    world: options, controller: options.controller, recordings, isGuardOn: options.enabled, clusterOf: (instanceId) => known.get(instanceId),
     standBack: (instanceId, ms) => watches.get(instanceId)?.watch.standBack(ms) ?? (() => undefined),
   })
   const known = new Map<string, WatchedCluster>()

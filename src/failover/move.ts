@@ -45,6 +45,8 @@ export interface MoverOptions {
   readonly world: GuardWorld
   readonly controller: string
   readonly recordings: Recordings
+  /** Without the guard nothing but Patroni decides who leads: its own switchover is asked. */
+  readonly isGuardOn: boolean
   readonly clusterOf: (instanceId: string) => WatchedCluster | undefined
   /** The guard of the same process leaves the cluster alone meanwhile; the answer ends that. */
   readonly standBack: (instanceId: string, ms: number) => () => void
@@ -152,6 +154,7 @@ class Move {
 
   /** Null when the fast way may be taken. */
   async #obstacle({ leader, candidate, container, keys, evidence }: Chosen): Promise<string | null> {
+    if (!this.#options.isGuardOn) return 'the failover guard is off'
     if (keys.mode === 'other' || keys.paused || keys.sync?.leader !== leader.name) return 'its configuration or its keys are not those of a calm cluster'
     const from = evidence.members.find(({ name }) => name === leader.name)
     const to = evidence.members.find(({ name }) => name === candidate.name)
@@ -179,7 +182,7 @@ class Move {
       await this.#route.back(leader.name, this.#signal)
       return goBack(left.reason)
     }
-    incident.tell('done', `PostgreSQL of ${leader.name} has stopped; its last record is ${left.lsnText}`)
+    incident.tell('done', `PostgreSQL of ${leader.name} has shut down; its last record is ${left.lsnText}`)
     const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(receiveMs)])
     // the LSN is that of the record's beginning: all that was acknowledged is before it
     if (!await hasReceived(world, this.#cluster, candidate, left.lsn, limit)) return goBack(`${candidate.name} was not seen to hold the shutdown checkpoint`)
@@ -189,6 +192,7 @@ class Move {
     const fenced = await fence({ engine, events: world.events }, { memberId: leader.memberId, name: leader.name, containerId: container.id, startedAt: container.startedAt }, this.#signal)
     incident.fact('fence', fenced)
     if (fenced.kind !== 'dead') return goBack(`the container of ${leader.name} was not seen dead (${fenced.kind})`)
+    this.#lookout.probeOf(leader.name)?.heardOfEnd({ id: container.id, at: new Date() })
     const released = await this.#release(leader, candidate)
     if (released !== null) return { kind: 'failed', reason: released }
     incident.tell('done', `The leader key was removed; only ${candidate.name} may win`)

@@ -7,7 +7,7 @@ import { lsnSchema, parseLsn, type Lsn } from '../domain/lsn.ts'
 import type { WatchedCluster, WatchedMember } from './cluster.ts'
 import type { GuardEngine, GuardWorld } from './ports.ts'
 
-/** PostgreSQL has stopped, and this is where its WAL ends: the beginning of the shutdown checkpoint. */
+/** PostgreSQL writes no more, and this is where its WAL ends: the beginning of the shutdown checkpoint. */
 export type Left = { readonly ok: true; readonly lsn: Lsn; readonly lsnText: string } | { readonly ok: false; readonly reason: string }
 
 /** While clients go on: the checkpoint of the stop itself has little left to write then. */

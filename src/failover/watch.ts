@@ -68,7 +68,7 @@ export class ClusterWatch {
   /** `now`, `lateMs`: of the guard's one clock; how late this tick came. */
   tick(now: number, lateMs: number): void {
     this.#lookout.wasLate(lateMs)
-    if (this.#rush !== null) return
+    if (this.#rush !== null || this.#standsBack(now)) return
     this.#askWhatIsDue(now, calmMs)
     if (this.#isDue('keys', calmKeysMs, now)) void this.#lookout.readKeys(false)
     if (isAmiss(this.#lookout.evidence())) this.hurry()
@@ -91,17 +91,23 @@ export class ClusterWatch {
 
   /** Looks at once, and goes on looking until all is well. */
   hurry(): void {
+    if (this.#standsBack(performance.now())) return
     this.#rushUntil = performance.now() + settleMs
     if (this.#rush === null) this.#quickUntil = performance.now() + quickForMs
     this.#rush ??= this.#rushAlong().finally(() => { this.#rush = null })
   }
 
-  /** Somebody moves the lead on purpose: what looks like trouble in the meantime is theirs. It ends by itself, or by the answer. */
+  /**
+   * Somebody moves the lead on purpose: what looks like trouble in the meantime is theirs, and every question of ours would only take
+   * time from them. It ends by itself, or by the answer.
+   */
   standBack(ms: number): () => void {
     this.#standsBackUntil = performance.now() + ms
     return () => {
       this.#standsBackUntil = 0
-      this.hurry()
+      // what was read before the move is no evidence after it
+      this.#lookout.forgetKeys()
+      void this.#lookout.look().then(() => this.hurry())
     }
   }
 
@@ -115,11 +121,11 @@ export class ClusterWatch {
   async #rushAlong(): Promise<void> {
     const { signal } = this.#end
     let leader = this.#lookout.leader
-    while (!signal.aborted && performance.now() < this.#rushUntil) {
+    while (!signal.aborted && performance.now() < this.#rushUntil && !this.#standsBack(performance.now())) {
       this.#askWhatIsDue(performance.now(), rushAskMs)
       const evidence = await this.#lookout.glance(this.#news.signal)
       if (this.#news.signal.aborted && !signal.aborted) this.#news = new AbortController()
-      const verdict = performance.now() < this.#standsBackUntil ? nothing : judge(evidence)
+      const verdict = this.#standsBack(performance.now()) ? nothing : judge(evidence)
       if (isAmiss(evidence) || writableLeader(evidence) !== this.#routedTo) this.#rushUntil = performance.now() + settleMs
       await this.#followRoute(evidence, verdict)
       await this.#actor.act(verdict, evidence)
@@ -130,6 +136,10 @@ export class ClusterWatch {
     }
     this.#actor.calm()
     this.#route.rest()
+  }
+
+  #standsBack(now: number): boolean {
+    return now < this.#standsBackUntil
   }
 
   /** Whoever made another member the leader, the guard or Patroni by itself: the proxies learn it when it takes writes. */
