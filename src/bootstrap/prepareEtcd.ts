@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { access, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { rootCertificates } from 'node:tls'
 import { z } from 'zod'
 import type { EtcdAccess } from '../clients/etcd.ts'
 import type { Config, EtcdSettings } from '../config.ts'
@@ -32,7 +33,7 @@ export interface EtcdForMembers {
   readonly hosts: readonly { readonly host: string; readonly port: number }[]
   /** Who signed its certificates; null: the installation's own authority. */
   readonly caPem: string | null
-  /** What to show it; null: the member's own certificate, or none when it is somebody else's. */
+  /** What to show it; null: the member's own certificate, or nothing when it is somebody else's. */
   readonly client: KeyMaterial | null
 }
 
@@ -133,7 +134,8 @@ async function textIn(file: string | undefined): Promise<string | null> {
 export function etcdForMembers(config: Config, { endpoints, caPem, certificatePem, keyPem }: EtcdAccess): EtcdForMembers {
   const hosts = endpoints.map(({ host, port }) => ({ host, port }))
   if (config.etcd === undefined) return { hosts, caPem: null, client: null }
-  return { hosts, caPem, client: certificatePem === null || keyPem === null ? null : { certificatePem, keyPem } }
+  // signed by a public authority: members trust those that we do
+  return { hosts, caPem: caPem ?? rootCertificates.join('\n'), client: certificatePem === null || keyPem === null ? null : { certificatePem, keyPem } }
 }
 
 /** Beside the master key: from then on members without data have lost them. */

@@ -6,7 +6,7 @@ import type { RenderedFile } from '../domain/blueprint.ts'
 import type { ClusterScope } from '../domain/desired.ts'
 import { Encoded, absolutePath, address, encoded, identifier, indented, lines, pem, port, yamlString } from './encode.ts'
 import { memberFiles, renderedMember, type MemberInput } from './member.ts'
-import { plainFile, secretFile, type Rendered } from './rendered.ts'
+import { keyPairFiles, plainFile, secretFile, type KeyMaterial, type Rendered } from './rendered.ts'
 import { renderPart, renderTemplate } from './template.ts'
 
 /** Where containers find etcd. */
@@ -14,6 +14,8 @@ export interface DcsAccess {
   readonly hosts: readonly { readonly host: string; readonly port: number }[]
   /** The authority of an etcd that is not ours. Null: the installation's own, and members show it their certificates. */
   readonly caPem: string | null
+  /** What to show an etcd that is not ours; null: nothing. It opens the transport only: what a member may do is its user's. */
+  readonly client: KeyMaterial | null
 }
 
 export interface ClusterMemberInput extends Omit<MemberInput, 'mayInitialise'> {
@@ -35,13 +37,16 @@ export interface ClusterMemberInput extends Omit<MemberInput, 'mayInitialise'> {
 
 const ownAuthorityPath = '/conf/tls/ca.crt'
 const foreignAuthorityPath = '/conf/tls/etcd-ca.crt'
+/** See `keyPairFiles`. */
+const foreignClientName = 'etcd-client'
 
 export function renderClusterMember(input: ClusterMemberInput): Rendered {
-  const { caPem } = input.dcs
+  const { caPem, client } = input.dcs
   return renderedMember([
     ...memberFiles({ ...input, mayInitialise: input.begins === 'newDatabase' }).map(withPatroni),
     secretFile('/conf/patroni.yml', patroniYml(input)),
     ...(caPem === null ? [] : [plainFile(foreignAuthorityPath, pem(caPem))]),
+    ...(client === null ? [] : keyPairFiles(foreignClientName, client)),
   ])
 }
 
@@ -60,6 +65,8 @@ function withPatroni(file: RenderedFile): RenderedFile {
 function patroniYml(input: ClusterMemberInput): string {
   const { scope, dcs, ports } = input
   const isOurs = dcs.caPem === null
+  const name = isOurs ? 'server' : dcs.client === null ? null : foreignClientName
+  const shown = name === null ? null : identifier(name)
   return renderTemplate('cluster/patroni.yml', {
     scope: identifier(scope.scope),
     namespace: absolutePath(input.namespace),
@@ -72,7 +79,7 @@ function patroniYml(input: ClusterMemberInput): string {
     password: yamlString(scope.password.reveal()),
     etcdHosts: list(dcs.hosts.map((one) => yamlString(`${address(one.host).text}:${port(one.port).text}`))),
     etcdAuthority: absolutePath(isOurs ? ownAuthorityPath : foreignAuthorityPath),
-    etcdCertificate: lines(isOurs ? [encoded`  cert: /conf/tls/server.crt`, encoded`  key: /conf/tls/server.key`] : []),
+    etcdCertificate: lines(shown === null ? [] : [encoded`  cert: /conf/tls/${shown}.crt`, encoded`  key: /conf/tls/${shown}.key`]),
     bootstrap: input.begins === null ? lines([]) : bootstrap(input.begins, input.configurationText),
   })
 }

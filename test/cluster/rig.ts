@@ -76,7 +76,7 @@ export async function openClusterRig({ durability = 'strict', postgresImage }: C
   const places = [1, 2, 3].map((ordinal): EtcdPlace =>
     ({ ordinal, hostId: 'here', engine, address: privateAddress, clientPort: firstPort + 20 + ordinal * 2, peerPort: firstPort + 21 + ordinal * 2 }))
   const settings: BlueprintSettings = {
-    installation, publicBind: '127.0.0.1', dcs: { hosts: places.map(({ address, clientPort }) => ({ host: address, port: clientPort })), caPem: null },
+    installation, publicBind: '127.0.0.1', dcs: { hosts: places.map(({ address, clientPort }) => ({ host: address, port: clientPort })), caPem: null, client: null },
     objectStore: {
       host: 'objectstore.holdfast.internal', port: 8443, region: 'us-east-1', bucket: 'none', uriStyle: 'path',
       accessKey: new Secret('AKTEST'), secretKey: new Secret('SKTEST'), caPem: null, address: privateAddress,

@@ -182,7 +182,7 @@ test('a store of our own is verified with what is trusted now, another one with 
   assert.equal(caOf({ caPem: null }), undefined)
 })
 
-const etcd = { hosts: [{ host: '172.17.0.1', port: 2379 }], caPem: null }
+const etcd = { hosts: [{ host: '172.17.0.1', port: 2379 }], caPem: null, client: null }
 const cluster = await sampleCluster({
   installation: 'hft', subnet: '10.9.0.0/24', firstPort: 25_000, privateAddress: '172.17.0.1', images: desired.database.images, now,
 })

@@ -12,14 +12,14 @@ import { certificatePem, contentOf, instanceId, member } from './inputs.ts'
 const input: ClusterMemberInput = {
   ...member, begins: null, name: 'm0000000000a1', names: ['m0000000000a1', 'm0000000000a2', 'm0000000000a3'], address: '10.0.0.7', ports: { postgres: 25_432, patroni: 25_434 },
   namespace: '/holdfast/lab/', scope: { scope: instanceId, user: `cluster-${instanceId}`, password: new Secret('pass"word: #1') },
-  dcs: { hosts: [{ host: '10.0.0.1', port: 2379 }, { host: '10.0.0.2', port: 2380 }], caPem: null },
+  dcs: { hosts: [{ host: '10.0.0.1', port: 2379 }, { host: '10.0.0.2', port: 2380 }], caPem: null, client: null },
   configurationText: configurationText({ durability: 'strict', sizes: tiers.standard }),
 }
 
 const patroniSchema = z.looseObject({
   scope: z.string(), namespace: z.string(), name: z.string(), members: z.array(z.string()),
   restapi: z.looseObject({ connect_address: z.string(), verify_client: z.string(), authentication: z.object({ username: z.string(), password: z.string() }) }),
-  etcd3: z.looseObject({ hosts: z.array(z.string()), protocol: z.string(), cacert: z.string(), cert: z.string().optional(), password: z.string() }),
+  etcd3: z.looseObject({ hosts: z.array(z.string()), protocol: z.string(), cacert: z.string(), cert: z.string().optional(), key: z.string().optional(), password: z.string() }),
   postgresql: z.looseObject({ connect_address: z.string(), authentication: z.record(z.string(), z.record(z.string(), z.string())) }),
   bootstrap: z.looseObject({ dcs: z.record(z.string(), z.unknown()) }).optional(),
 })
@@ -49,11 +49,15 @@ test('a password arrives as it is, whatever is in it, and nothing can be smuggle
   for (const bad of ['a b', 'x\ny: 1', '"']) assert.throws(() => renderClusterMember({ ...input, name: bad }))
 })
 
-test('to another’s etcd it shows no certificate, and trusts that one’s authority', () => {
+test('to another’s etcd it shows the certificate that is meant for it or none, and trusts that one’s authority', () => {
   const foreign = { ...input, dcs: { ...input.dcs, caPem: certificatePem } }
   const { etcd3 } = patroniOf(foreign)
   assert.deepEqual([etcd3.cacert, etcd3.cert], ['/conf/tls/etcd-ca.crt', undefined])
   assert.equal(contentOf(renderClusterMember(foreign), '/conf/tls/etcd-ca.crt'), certificatePem)
+  const known = { ...foreign, dcs: { ...foreign.dcs, client: input.server } }
+  const { cert, key } = patroniOf(known).etcd3
+  assert.deepEqual([cert, key], ['/conf/tls/etcd-client.crt', '/conf/tls/etcd-client.key'])
+  assert.equal(contentOf(renderClusterMember(known), '/conf/tls/etcd-client.key'), input.server.keyPem.reveal())
 })
 
 test('nobody comes to it without mutual TLS, and Patroni to no Postgres of another without', () => {
