@@ -8,7 +8,7 @@ import { ApiProblem, answerOf } from '../../src/client/problem.ts'
 import type { paths } from '../../src/client/schema.ts'
 import { endings } from '../harness/endings.ts'
 import { everythingOf } from '../harness/containers.ts'
-import { newProject } from '../harness/databases.ts'
+import { ask, backUpNow, deleteDatabase, newProject, restored, withSession } from '../harness/databases.ts'
 import { asCustomer, memberPlaces, openHaProject, orderCluster, removeCluster, untilClusterSettled, type ClusterCustomer } from '../harness/ha/customer.ts'
 import { lookAtCluster, untilWhole, type MemberPlace, type Whole } from '../harness/ha/members.ts'
 import { directTo, openSession, within } from '../harness/ha/session.ts'
@@ -89,6 +89,7 @@ describe('a highly available database', () => {
 
   test('is one leader with two replicas that every commit waits for, and reads come from a replica', async () => {
     customer = await orderCluster(site, projectId, { name: 'shop' })
+    await service.noteSecret(`password of ${customer.login.user}`, customer.login.password)
     places = await memberPlaces(site, customer.id)
     const { leader } = await whole()
     watch = await startWatch(site, customer, places)
@@ -115,6 +116,20 @@ describe('a highly available database', () => {
     const after = await whole()
     assert.equal(after.leader.name, chosen.name)
     assert.ok(after.replicas.some(({ name }) => name === leader.name), 'the former leader follows')
+  })
+
+  test('is backed up from whoever leads now, and a restore follows the change of timelines', async () => {
+    const mark = (text: string): Promise<unknown> => asCustomer(customer.readWrite, async (client) => {
+      await client.query('create table if not exists marks (text text)')
+      await client.query('insert into marks values ($1)', [text])
+    })
+    await mark('after the first move')
+    await backUpNow(service, customer.id)
+    await perform({ kind: 'switchover' })
+    await mark('after the second move')
+    const copy = await restored(service, customer, { name: 'shop-again' })
+    assert.equal(await withSession(service, copy, (client) => ask(client, `select string_agg(text, ', ' order by text) from marks`)), 'after the first move, after the second move')
+    await deleteDatabase(service, copy)
   })
 
   test('restarts one member after the other, the leader last', async (t) => {

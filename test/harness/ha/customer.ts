@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
 import { answerOf } from '../../../src/client/problem.ts'
 import type { Database } from '../../../src/client/schema.ts'
+import type { Login } from '../databases.ts'
 import { placesOf, type MemberPlace } from './members.ts'
 import { NotYet, until } from '../waiting.ts'
 import { openSession, within } from './session.ts'
@@ -11,6 +12,7 @@ import type { Site } from './site.ts'
 export interface ClusterCustomer {
   readonly id: string
   readonly name: string
+  readonly login: Login
   /** To the read-write port; TLS with the host's name verified. */
   readonly readWrite: pg.ClientConfig
   readonly readOnly: pg.ClientConfig
@@ -39,8 +41,9 @@ export async function orderCluster({ api, ca }: Pick<Site, 'api' | 'ca'>, projec
   const made = await answerOf(api.POST('/v1/projects/{id}/databases', { params: { path: { id: projectId } }, body: { tier: 'standard', topology: 'ha', ...wish } }))
   const { endpoint, credentials } = made
   if (endpoint === null) throw new Error(`the database ${wish.name} was made without an endpoint`)
-  const login = { host: endpoint.host, ...credentials, ssl: { ca } }
-  return { id: made.id, name: wish.name, readWrite: { ...login, port: endpoint.ports.rw }, readOnly: { ...login, port: endpoint.ports.ro } }
+  const connection = { host: endpoint.host, ...credentials, ssl: { ca } }
+  const { rw, ro } = endpoint.ports
+  return { id: made.id, name: wish.name, login: credentials, readWrite: { ...connection, port: rw }, readOnly: { ...connection, port: ro } }
 }
 
 /** Three members are there; whether they run is for others to see. */
