@@ -48,7 +48,7 @@ export type Words = Pick<EventNote, 'severity' | 'reason' | 'message'>
 export function wordsOf(verdict: Verdict): Words {
   switch (verdict.kind) {
     case 'nothing':
-      return { severity: 'info', reason: 'ClusterWell', message: 'Nothing is amiss' }
+      return { severity: 'info', reason: 'FailedOverByPatroni', message: 'Patroni changed the leader by itself, before the guard had anything to do' }
     case 'wait':
       return {
         severity: 'warning', reason: 'FailoverLeftToLease',

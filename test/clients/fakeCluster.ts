@@ -12,6 +12,8 @@ export interface FakeCluster {
   readonly names: readonly string[]
   /** Who holds the lease, and whether it has been promoted yet. */
   state: { leader: string | null; isPromoted: boolean }
+  /** Their Postgres is gone: whoever connects is taken, and let go at once, as the engine's port forwarding does. */
+  readonly dead: Set<string>
   close(): void
 }
 
@@ -27,6 +29,7 @@ const lifetimeMs = 86_400_000
 export async function openFakeCluster({ authority, hostId, instanceId, address }: FakeClusterOptions): Promise<FakeCluster> {
   const cluster: { state: FakeCluster['state'] } = { state: { leader: null, isPromoted: true } }
   const servers: Server[] = []
+  const dead = new Set<string>()
   const sockets = new Set<Socket>()
   const keep = (socket: Socket): void => {
     sockets.add(socket)
@@ -45,7 +48,8 @@ export async function openFakeCluster({ authority, hostId, instanceId, address }
     const { certificatePem, keyPem } = await issueFor(authority, 'test', request, lifetimeMs, new Date())
     const postgres = createTcpServer((socket) => {
       keep(socket)
-      socket.write(name)
+      if (dead.has(name)) socket.destroy()
+      else socket.write(name)
     })
     const tls = { cert: certificatePem, key: keyPem.reveal(), ca: authority.certPem, requestCert: true, rejectUnauthorized: true }
     const patroni = createTlsServer(tls, (socket) => {
@@ -55,7 +59,7 @@ export async function openFakeCluster({ authority, hostId, instanceId, address }
     return { id, instanceId, hostId, ordinal, ports: { postgres: await listen(postgres), backup: 1, patroni: await listen(patroni) }, volumeBytes: null }
   }))
   return {
-    members, names: members.map(({ id }) => patroniName(id)),
+    dead, members, names: members.map(({ id }) => patroniName(id)),
     get state() { return cluster.state },
     set state(state) { cluster.state = state },
     close() {

@@ -1,6 +1,7 @@
 /** A real proxy in front of members that only look like it: where clients are sent, how soon, and what happens to those who wait. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { applyRouting, leaderGone, leaderIs, leaderStays } from '../../src/clients/haproxy/routing.ts'
 import { loadedRevision, runtimeCommand, showServersState, type RuntimeAddress } from '../../src/clients/haproxy.ts'
 import type { Blueprint } from '../../src/domain/blueprint.ts'
@@ -13,6 +14,8 @@ import { testImages } from '../observer/images.ts'
 import { openFakeCluster, visit, type FakeCluster, type Visit } from './fakeCluster.ts'
 
 const testMs = 180_000
+const turns = 60
+const patienceMs = 3_000
 const signal = AbortSignal.timeout(testMs)
 const publicBind = '127.0.0.1'
 const rig = await openRig({ images: await testImages(), signal })
@@ -120,6 +123,43 @@ test('without the controller the checks find the new leader, and only once it is
   cluster.state = { leader: name(2), isPromoted: true }
   assert.deepEqual(await waiting, { met: name(2), wasPromoted: true })
 })
+
+test('clients that keep coming while the lead passes on are let in or let go, never forgotten', async (t) => {
+  let longest = 0
+  for (let turn = 0; turn < turns; turn += 1) {
+    const [former, next] = [name(turn % 2), name((turn + 1) % 2)]
+    cluster.state = { leader: former, isPromoted: true }
+    cluster.dead.clear()
+    await applyRouting(address, leaderIs(former, [next, name(2)]))
+    await until('the former leader to take clients', async () => ((await readWrite()).met === former ? true : new NotYet('not yet')), { everyMs: 5 })
+    cluster.dead.add(former)
+    const ending = new AbortController()
+    const clients = Array.from({ length: 8 }, async () => {
+      for (;;) {
+        const made = await Promise.race([readWrite(), forgotten(ending.signal)])
+        longest = Math.max(longest, made.waitedMs)
+        made.socket.destroy()
+        if (made.met === next) return
+        await sleep(1)
+      }
+    })
+    await sleep(20 + turn % 10)
+    cluster.state = { leader: next, isPromoted: true }
+    await applyRouting(address, leaderIs(next, [former, name(2)]))
+    await Promise.all(clients)
+    ending.abort()
+  }
+  cluster.dead.clear()
+  cluster.state = { leader: name(2), isPromoted: true }
+  await leads([name(2)])
+  t.diagnostic(`of ${turns} turns the longest wait was ${Math.round(longest)} ms`)
+})
+
+/** A client's patience, far above what any of them waits for. */
+async function forgotten(signal: AbortSignal): Promise<never> {
+  await sleep(patienceMs, undefined, { signal, ref: false })
+  throw new Error(`a client was forgotten: neither let in nor let go within ${patienceMs} ms`)
+}
 
 test('a leader that stays after all gets those who wait', async () => {
   await applyRouting(address, leaderGone(name(2)))

@@ -11,7 +11,7 @@ import { connectEtcd, type EtcdClient } from '../../src/clients/etcd.ts'
 import { connectPatroni, type PatroniClient } from '../../src/clients/patroni.ts'
 import { connectPostgres, type PostgresConnection } from '../../src/clients/postgres.ts'
 import type { Blueprint, Blueprints } from '../../src/domain/blueprint.ts'
-import type { Desired, Durability, Instance, Member } from '../../src/domain/desired.ts'
+import { hostOf, type Desired, type Durability, type Instance, type Member } from '../../src/domain/desired.ts'
 import { commonName, dcsNamespace, internalName, patroniName, resourceNames } from '../../src/domain/names.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { createContainer } from '../../src/executor/containers.ts'
@@ -58,9 +58,11 @@ export interface ClusterRequest {
   readonly durability?: Durability
   /** An image that is there, in the place of the one that templates/ describe. */
   readonly postgresImage?: string
+  /** Every member at an address of its own, as if each had a host of its own. */
+  readonly isApart?: boolean
 }
 
-export async function openClusterRig({ durability = 'strict', postgresImage }: ClusterRequest = {}): Promise<ClusterRig> {
+export async function openClusterRig({ durability = 'strict', postgresImage, isApart = false }: ClusterRequest = {}): Promise<ClusterRig> {
   const installation = newInstallation()
   const host = await openTestEngine(installation)
   const { engine } = host
@@ -68,9 +70,11 @@ export async function openClusterRig({ durability = 'strict', postgresImage }: C
   // below the ports that connections out of this machine take, and beside those of the other tests
   const firstPort = 20_000 + random.readUInt16BE(2) % 1_900
   const images = { postgres: postgresImage ?? await host.image('postgres'), haproxy: 'none' }
-  const sample = await sampleCluster({
-    installation, privateAddress, images, now: new Date(), firstPort, subnet: `10.223.${random.readUInt8(1)}.0/27`,
-  }, durability)
+  const net = `10.223.${random.readUInt8(1)}`
+  // of networks with nobody in them: their gateways are addresses of this machine that containers reach
+  const apart = isApart ? [32, 64, 96].map((at) => ({ subnet: `${net}.${at}/27`, gateway: `${net}.${at + 1}` })) : []
+  const [one = privateAddress, two = privateAddress, three = privateAddress] = apart.map(({ gateway }) => gateway)
+  const sample = await sampleCluster({ installation, privateAddress, images, now: new Date(), firstPort, subnet: `${net}.0/27` }, { durability, addresses: [one, two, three] })
   const { desired, instance } = sample
   const names = resourceNames(installation)
   const places = [1, 2, 3].map((ordinal): EtcdPlace =>
@@ -91,7 +95,9 @@ export async function openClusterRig({ durability = 'strict', postgresImage }: C
   const prefix = `${dcsNamespace(installation)}${instance.cluster?.scope ?? ''}/`
 
   const ground = async (): Promise<void> => {
-    await engine.createNetwork({ name: names.network(desired.project.id), subnet: desired.networks[0]?.subnet ?? '', labels: { 'io.holdfast.installation': installation } }, signal)
+    const labels = { 'io.holdfast.installation': installation }
+    await engine.createNetwork({ name: names.network(desired.project.id), subnet: desired.networks[0]?.subnet ?? '', labels }, signal)
+    for (const { subnet } of apart) await engine.createNetwork({ name: `${installation}-${subnet.replace(/[./]/g, '-')}`, subnet, labels }, signal)
     const image = await host.image('etcd')
     await Promise.all(places.map(async (place) => {
       const certificate = await sample.issue(commonName.etcd(installation), [internalName.etcd(place.ordinal), privateAddress], 'both')
@@ -104,8 +110,9 @@ export async function openClusterRig({ durability = 'strict', postgresImage }: C
     await etcd.put(`${prefix}config`, JSON.stringify(blueprints().configurations.get(instance.id)), signal)
   }
 
+  const addressOf = ({ hostId }: Pick<Member, 'hostId'>): string => hostOf(desired, hostId).privateAddress
   const connect = (member: Member): Promise<PostgresConnection> => connectPostgres({
-    host: privateAddress, port: member.ports.postgres, serverName: internalName.member(member.id), user: 'postgres', database: 'postgres',
+    host: addressOf(member), port: member.ports.postgres, serverName: internalName.member(member.id), user: 'postgres', database: 'postgres',
     ca: desired.trustBundlePem, cert: sample.controller.certificatePem, key: sample.controller.keyPem, applicationName: 'test', connectTimeoutMs: 2_000,
   }, signal)
 
@@ -131,8 +138,8 @@ export async function openClusterRig({ durability = 'strict', postgresImage }: C
       for (const blueprint of made) await createContainer(engine, blueprint, signal)
     },
     query,
-    patroni: ({ id, ports }) => connectPatroni({
-      host: privateAddress, port: ports.patroni ?? 0, serverName: internalName.member(id),
+    patroni: ({ id, hostId, ports }) => connectPatroni({
+      host: addressOf({ hostId }), port: ports.patroni ?? 0, serverName: internalName.member(id),
       ca: desired.trustBundlePem, cert: sample.controller.certificatePem, key: sample.controller.keyPem,
     }, { username: instance.cluster?.user ?? '', password: instance.cluster?.password ?? new Secret('') }),
     exec: (member, argv) => engine.exec(names.member(member.id), argv, {}, signal),

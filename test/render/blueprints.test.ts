@@ -185,7 +185,7 @@ test('a store of our own is verified with what is trusted now, another one with 
 const etcd = { hosts: [{ host: '172.17.0.1', port: 2379 }], caPem: null, client: null }
 const cluster = await sampleCluster({
   installation: 'hft', subnet: '10.9.0.0/24', firstPort: 25_000, privateAddress: '172.17.0.1', images: desired.database.images, now,
-})
+}, { durability: 'strict', addresses: ['172.17.0.1', '172.17.0.1', '172.17.0.1'] })
 const clusters = createBlueprinter({ ...settings, dcs: etcd })
 
 test('a cluster’s member lives in its pod, which owns its ports and the one capability', () => {

@@ -7,8 +7,8 @@ import { openRuntime, type RuntimeAddress, type RuntimeConnection } from '../hap
 
 /** Servers are called as Patroni calls the members. */
 export type RoutingStep =
-  /** Of the read-write port. `up`: takes clients from this moment; `down`: none, and its sessions end. The next checks decide anew. */
-  | { readonly kind: 'setHealth'; readonly server: string; readonly health: 'up' | 'down' }
+  /** Of the read-write port. `up`: takes clients from this moment; `stopping`: no new ones. The next checks decide anew. */
+  | { readonly kind: 'setHealth'; readonly server: string; readonly health: 'up' | 'stopping' }
   /** New clients of it wait, for four seconds at most; its sessions stay. `admit` ends that. See await-server.lua. */
   | { readonly kind: 'hold' | 'admit'; readonly server: string }
 
@@ -25,10 +25,13 @@ export function leaderStays(server: string): readonly RoutingStep[] {
   return [{ kind: 'admit', server }]
 }
 
-/** The member was seen out of recovery: clients that wait are let in, and the other members get none. */
+/**
+ * The member was seen out of recovery: clients that wait are let in, and the other members get none. Sessions on those have ended with
+ * their Postgres, or end when the checks find them down; ending them here would leave those hanging that are just being connected.
+ */
 export function leaderIs(server: string, others: readonly string[]): readonly RoutingStep[] {
   return [
-    ...others.map((other): RoutingStep => ({ kind: 'setHealth', server: other, health: 'down' })),
+    ...others.map((other): RoutingStep => ({ kind: 'setHealth', server: other, health: 'stopping' })),
     { kind: 'setHealth', server, health: 'up' },
     { kind: 'admit', server },
   ]
