@@ -1,7 +1,11 @@
-/** The endpoint's proxies: container, and the configuration that the running proxy has loaded. Its ports never change. */
-import { planContainer } from './containers.ts'
+/**
+ * The endpoint's proxies: container, and the configuration that the running proxy has loaded. Its ports never change. Of two that
+ * serve one is replaced at a time, so that clients always have the other.
+ */
+import { label } from '../domain/names.ts'
 import { act, merge, nothing, waitFor, type Part, type PlanInput } from '../domain/part.ts'
-import { proxiesInUse, proxyKey } from '../domain/reading.ts'
+import { containerNamed, engineOf, proxiesInUse, proxyKey } from '../domain/reading.ts'
+import { planContainer } from './containers.ts'
 
 /** A booting proxy answers at once; one that still does not after this is asked seldom. */
 const bootMs = 10_000
@@ -11,7 +15,25 @@ const probeLaterMs = 1_000
 export function planEndpoint(input: PlanInput): Part {
   const { endpoint } = input.desired
   if (endpoint === null) return nothing
-  return merge(proxiesInUse(input.desired, endpoint).map((proxy) => planProxy(input, proxyKey(endpoint.id, proxy.slot))))
+  const keys = proxiesInUse(input.desired, endpoint).map(({ slot }) => proxyKey(endpoint.id, slot))
+  const serving = new Map(keys.map((key) => [key, servingOf(input, key)]))
+  return merge(keys.map((key, at) => {
+    const isOthersTurn = keys.some((other, otherAt) => {
+      const state = serving.get(other)
+      return other !== key && (state === 'no' || (state === 'outdated' && otherAt < at))
+    })
+    const mustWait = serving.get(key) === 'outdated' && isOthersTurn
+    return mustWait ? waitFor('the other proxy to serve, before this one is replaced', probeSoonMs) : planProxy(input, key)
+  }))
+}
+
+/** Whether clients are served by it now, and by a container that is to be replaced. */
+function servingOf(input: PlanInput, key: string): 'no' | 'outdated' | 'yes' {
+  const blueprint = input.blueprints.proxies.get(key)
+  const engine = blueprint === undefined ? undefined : engineOf(input.observed, blueprint.hostId)
+  const seen = blueprint === undefined || engine?.known !== true ? undefined : containerNamed(engine.value, blueprint.name)
+  if (seen?.state !== 'running' || input.observed.proxies.get(key)?.known !== true) return 'no'
+  return seen.labels[label.spec] === blueprint?.specHash ? 'yes' : 'outdated'
 }
 
 function planProxy(input: PlanInput, key: string): Part {

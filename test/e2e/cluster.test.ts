@@ -3,13 +3,16 @@
  * observers at every member and a list of appends go on all the time.
  */
 import assert from 'node:assert/strict'
+import { request } from 'node:https'
 import { before, describe, test } from 'node:test'
 import { ApiProblem, answerOf } from '../../src/client/problem.ts'
 import type { paths } from '../../src/client/schema.ts'
+import type { KeyPair } from '../../src/domain/desired.ts'
 import { endings } from '../harness/endings.ts'
 import { everythingOf } from '../harness/containers.ts'
 import { ask, backUpNow, deleteDatabase, newProject, restored, withSession } from '../harness/databases.ts'
 import { asCustomer, memberPlaces, openHaProject, orderCluster, removeCluster, untilClusterSettled, type ClusterCustomer } from '../harness/ha/customer.ts'
+import { etcdPlaces } from '../harness/ha/etcd.ts'
 import { lookAtCluster, untilWhole, type MemberPlace, type Whole } from '../harness/ha/members.ts'
 import { directTo, openSession, within } from '../harness/ha/session.ts'
 import { openSite, type Site } from '../harness/ha/site.ts'
@@ -24,6 +27,19 @@ const operationLimitMs = 240_000
 /** A few loops of Patroni and passes of ours: the writer has to be well again before the next thing is asked for. */
 const steadyLimitMs = 60_000
 const askMs = 5_000
+
+/** The status of its answer; throws when it does not come to that. */
+function answerTo(place: { readonly host: string; readonly port: number; readonly path: string }, shown: KeyPair | null, body: object = {}): Promise<number> {
+  const identity = shown === null ? {} : { cert: shown.certificatePem, key: shown.keyPem.reveal() }
+  return new Promise((resolve, reject) => {
+    // whom we talk to does not matter here; what we may do there does
+    const asked = request({ ...place, ...identity, method: 'POST', agent: false, rejectUnauthorized: false, timeout: askMs }, (answer) => {
+      answer.resume().on('error', reject)
+      resolve(answer.statusCode ?? 0)
+    })
+    asked.on('timeout', () => asked.destroy(new Error('no answer'))).on('error', reject).end(JSON.stringify(body))
+  })
+}
 
 describe('a highly available database', () => {
   const ending = endings()
@@ -105,6 +121,28 @@ describe('a highly available database', () => {
     const members = instances.flatMap((instance) => instance.members)
     assert.deepEqual(members.map(({ role, syncState }) => `${role ?? ''} ${syncState ?? ''}`.trim()).toSorted(), ['leader', 'replica sync', 'replica sync'])
     assert.equal(status.lastFailover, null)
+  })
+
+  test('lets nobody at its members, their Patroni or etcd who has no certificate, and nobody change anything without a password', async () => {
+    const etcd = (await etcdPlaces(site)).map(({ host, clientPort }) => ({ host, port: clientPort, path: '/v3/kv/range' }))
+    const patroni = places.map(({ host, ports }) => ({ host, port: ports.patroni, path: '/patroni' }))
+    for (const place of [...etcd, ...patroni]) {
+      await assert.rejects(answerTo(place, null), /certificate required|alert|socket hang up|ECONNRESET/i, `${place.path} without a certificate`)
+    }
+    const { replicas: [replica] } = await whole()
+    assert.ok(replica !== undefined)
+    for (const [place, path, body] of [
+      [patroni[0], '/switchover', { leader: 'any' }], [patroni[0], '/restart', {}], [patroni[0], '/config', {}],
+      [etcd[0], '/v3/kv/range', { key: Buffer.from('/').toString('base64') }], [etcd[0], '/v3/kv/put', { key: Buffer.from('/x').toString('base64'), value: '' }],
+    ] as const) {
+      assert.ok(place !== undefined)
+      const status = await answerTo({ ...place, path }, site.superuser, body)
+      assert.ok(status >= 400, `${path} with a certificate and without a password: ${status}`)
+    }
+    for (const user of ['postgres', 'holdfast_replicator', 'holdfast_rewind', 'holdfast_wal']) {
+      const stranger = { host: replica.host, port: replica.ports.postgres, user, database: 'postgres', ssl: { ca: site.ca, checkServerIdentity: () => undefined } }
+      await assert.rejects(openSession(stranger, askMs), /certificate|pg_hba|authentication/i, user)
+    }
   })
 
   test('moves its leader to the replica that was chosen', async (t) => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { proxyKey } from '../../src/domain/reading.ts'
 import { unknown } from '../../src/domain/sighting.ts'
 import { plan } from '../../src/planner/plan.ts'
 import { startFailedMs, startingMs } from '../../src/planner/rebuild.ts'
@@ -37,6 +38,33 @@ describe('a cluster', () => {
     for (let pass = 0; pass < 3; pass += 1) await world.passes(1)
     assert.equal(world.steps, steps)
     assert.equal(conditionOf(world, shop, 'ReplicationHealthy'), healthy)
+  })
+
+  it('replaces its proxies one after the other, and never takes the last one that serves', async () => {
+    const { world, shop } = await settledCluster()
+    const { endpoint } = world.get(shop)
+    const proxies = (): { readonly id: string; readonly state: string }[] =>
+      (endpoint?.proxies ?? []).flatMap(({ slot }) => world.engine.containers.get(names.endpoint(endpoint?.id ?? '', slot)) ?? [])
+    const before = proxies().map(({ id }) => id)
+    assert.equal(before.length, 2)
+    let wasHalfway = false
+    world.change(shop, (desired) => withDatabase(desired, { images: { postgres: 'postgres:1', haproxy: 'haproxy:2' }, generation: 2 }))
+    for (let pass = 0; pass < 60; pass += 1) {
+      await world.passes(1)
+      assert.ok(proxies().some(({ state }) => state === 'running'), `after pass ${pass}`)
+      const [first, second] = proxies()
+      const isHalfway = first?.state === 'running' && !before.includes(first.id) && second?.state === 'running' && second.id === before[1]
+      if (!isHalfway) continue
+      const input = world.look(shop)
+      const booting = new Map(input.observed.proxies).set(proxyKey(endpoint?.id ?? '', 0), unknown('it does not answer yet'))
+      const { actions } = plan({ ...input, observed: { ...input.observed, proxies: booting } })
+      assert.deepEqual(actions.filter((action) => 'containerId' in action && action.containerId === second.id), [], 'the new one has to serve first')
+      wasHalfway = true
+    }
+    assert.ok(wasHalfway)
+    await world.settle()
+    assert.ok(proxies().every(({ id, state }) => state === 'running' && !before.includes(id)))
+    assert.match(conditionOf(world, shop, 'Ready'), /^true/)
   })
 
   for (const [what, which] of [['the leader', leaderOfShop], ['a replica', replicaOfShop]] as const) {
