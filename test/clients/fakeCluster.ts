@@ -49,7 +49,7 @@ export async function openFakeCluster({ authority, hostId, instanceId, address }
     const postgres = createTcpServer((socket) => {
       keep(socket)
       if (dead.has(name)) socket.destroy()
-      else socket.write(name)
+      else socket.resume().write(name)
     })
     const tls = { cert: certificatePem, key: keyPem.reveal(), ca: authority.certPem, requestCert: true, rejectUnauthorized: true }
     const patroni = createTlsServer(tls, (socket) => {
@@ -88,11 +88,14 @@ export interface Visit {
   isClosed(): boolean
 }
 
-/** A client of the endpoint: connects and reads who is there. */
+/** What PostgreSQL's clients say first. */
+const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+
+/** A client of the endpoint: connects, speaks first as PostgreSQL's clients do, and reads who is there. */
 export function visit(host: string, port: number): Promise<Visit> {
   return new Promise((resolve) => {
     const began = performance.now()
-    const socket = connect(port, host)
+    const socket = connect(port, host, () => socket.write(sslRequest))
     let closed = false
     const done = (met: string): void => resolve({ met, waitedMs: performance.now() - began, socket, isClosed: () => closed })
     socket.once('data', (chunk: Buffer) => done(chunk.toString('utf8')))

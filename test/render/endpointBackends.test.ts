@@ -31,7 +31,8 @@ test('who leads has the lease and is out of recovery; sessions on a former leade
   const rules = section('be_rw')
   assert.ok(rules.includes('http-check send meth GET uri /primary') && rules.includes('http-check expect status 200'))
   assert.ok(rules.includes(String.raw`http-check expect rstring "\"state\": \"running\".*\"role\": \"primary\""`))
-  assert.ok(rules.some((rule) => rule.startsWith('default-server') && rule.includes('on-marked-down shutdown-sessions')))
+  assert.ok(section('global').some((rule) => rule.endsWith('/end-sessions.lua')))
+  assert.ok(!rules.some((rule) => rule.includes('on-marked-down')), 'it forgets clients that are just being connected')
 })
 
 test('reads go to replicas, and to the leader while there is none', () => {
