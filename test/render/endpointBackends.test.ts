@@ -31,7 +31,7 @@ test('who leads has the lease and is out of recovery; sessions on a former leade
   const rules = section('be_rw')
   assert.ok(rules.includes('http-check send meth GET uri /primary') && rules.includes('http-check expect status 200'))
   assert.ok(rules.includes(String.raw`http-check expect rstring "\"state\": \"running\".*\"role\": \"primary\""`))
-  assert.ok(section('global').some((rule) => rule.endsWith('/end-sessions.lua')))
+  assert.match(haproxy, /^ {2}lua-load \S+\/end-sessions\.lua$/m)
   assert.ok(!rules.some((rule) => rule.includes('on-marked-down')), 'it forgets clients that are just being connected')
 })
 
