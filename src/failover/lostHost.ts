@@ -11,7 +11,7 @@ import { judge, keysToRelease, type Verdict } from './verdict.ts'
 
 const pollMs = 20
 
-export async function loseHost(verdict: Extract<Verdict, { kind: 'hostLost' }>, { cluster, world, look, signal }: ActorOptions): Promise<HostLostOutcome> {
+export async function loseHost(verdict: Extract<Verdict, { kind: 'hostLost' }>, { cluster, world, look, forgetKeys, signal }: ActorOptions): Promise<HostLostOutcome> {
   const lost = memberOf(cluster, verdict.leader)
   const addresses = [lost.address]
   const at = (name: string): { readonly engine: ReturnType<typeof world.engineOf>; readonly pod: string } => {
@@ -33,7 +33,12 @@ export async function loseHost(verdict: Extract<Verdict, { kind: 'hostLost' }>, 
     see: async (name, limit) => {
       for (let evidence = await look(); !isDetached(evidence, name); evidence = await look()) await sleep(pollMs, undefined, { signal: limit })
     },
-    release: (keys, limit) => releaseLeader(world.etcd, cluster.prefix, keys, limit),
+    release: async (keys, limit) => {
+      const outcome = await releaseLeader(world.etcd, cluster.prefix, keys, limit)
+      // read before, they would show the lost leader still leading: as if it had taken its key back
+      forgetKeys()
+      return outcome
+    },
     awaitWritable: async (limit) => {
       while (!limit.aborted) {
         const { keys, members } = await look()

@@ -7,7 +7,7 @@ import { connectPostgres, type PostgresConnection } from '../clients/postgres.ts
 import { describeError } from '../domain/errors.ts'
 import type { WatchedCluster, WatchedMember } from './cluster.ts'
 import type { ContainerEvidence, MemberEvidence, MemberSaid } from './evidence.ts'
-import { eventFreshMs } from './limits.ts'
+import { eventFreshMs, silentMs } from './limits.ts'
 import type { ContainerNews, GuardWorld } from './ports.ts'
 import { replyIn, takePulse } from './pulse.ts'
 import { Silence, type Reply } from './silence.ts'
@@ -152,7 +152,7 @@ export class MemberProbe {
       const before = this.#inspected
       const known = before === null ? null : await engine.findContainer(before.id, signal)
       const seen = known !== null && (known.state === 'running' || known.state === 'paused') ? known : await engine.findContainer(this.member.containerName, signal) ?? known
-      this.#engineSilent = null
+      this.#isBack(performance.now())
       // an answer from before the event does not know of it
       if (this.#beforeEvent !== null && askedAt < this.#beforeEvent.heardAt && seen?.state === 'running') return
       this.#beforeEvent = null
@@ -162,6 +162,14 @@ export class MemberProbe {
       if (this.#end.signal.aborted) return
       this.#engineSilent ??= { since: askedAt, reason: describeError(error) }
     }
+  }
+
+  /** While its host was away the member was silent with it: whether it is so by itself has to be seen from now on. */
+  #isBack(now: number): void {
+    if (this.#engineSilent !== null && now - this.#engineSilent.since > silentMs) {
+      for (const silence of Object.values(this.#silence)) silence.doubt()
+    }
+    this.#engineSilent = null
   }
 
   #keep(id: string, startedAt: string | null, state: Inspected['state']): void {

@@ -129,6 +129,8 @@ export class ClusterWatch {
       if (isAmiss(evidence) || writableLeader(evidence) !== this.#routedTo) this.#rushUntil = performance.now() + settleMs
       await this.#followRoute(evidence, verdict)
       await this.#actor.act(verdict, evidence)
+      // what was done may have taken longer than calm takes to be believed, and what it led to was not seen yet
+      if (verdict.kind !== 'nothing') this.#rushUntil = performance.now() + settleMs
       if (this.#lookout.leader !== leader) this.#quickUntil = performance.now() + quickForMs
       leader = this.#lookout.leader
       const isQuick = performance.now() < this.#quickUntil || isUrgent(verdict, evidence)

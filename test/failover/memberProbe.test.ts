@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import type { ContainerDetails } from '../../src/clients/docker.ts'
 import { Secret } from '../../src/domain/secret.ts'
@@ -22,9 +24,11 @@ class SlowEngine {
   started = startedAt
   #waiting: (() => void)[] = []
   isSlow = false
+  isAway = false
 
   readonly engine = {
     findContainer: async () => {
+      if (this.isAway) throw new Error('no answer')
       const seen = { id: containerId, startedAt: this.started, state: this.running ? 'running' : 'exited' } as unknown as ContainerDetails
       if (this.isSlow) await new Promise<void>((resolve) => { this.#waiting.push(resolve) })
       return seen
@@ -36,10 +40,10 @@ class SlowEngine {
   }
 }
 
-async function watched(t: TestContext): Promise<{ readonly probe: MemberProbe; readonly host: SlowEngine; readonly seen: () => string }> {
+async function watched(t: TestContext, patroniPort = 1): Promise<{ readonly probe: MemberProbe; readonly host: SlowEngine; readonly seen: () => string }> {
   const host = new SlowEngine()
   const world = { engineOf: () => host.engine, identity: () => ({ certificatePem: '', keyPem: new Secret('') }) } as unknown as GuardWorld
-  const probe = new MemberProbe(member, cluster, world, () => undefined)
+  const probe = new MemberProbe({ ...member, ports: { ...member.ports, patroni: patroniPort } }, cluster, world, () => undefined)
   t.after(() => probe.close())
   await probe.ask('container')
   const seen = (): string => {
@@ -93,4 +97,29 @@ test('after our own sleep an event counts no more, what was answered does', asyn
   await probe.ask('container')
   probe.doubt()
   assert.equal(seen(), 'exited by answer')
+})
+
+test('silence from when its host was away is none of its own', async (t) => {
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.after(() => silent.close())
+  const { probe, host } = await watched(t, (silent.address() as AddressInfo).port)
+  const heard = async (): Promise<string> => {
+    await probe.ask('patroni')
+    return probe.evidence(performance.now()).patroni.seen
+  }
+  assert.equal(await heard(), 'silent')
+  const awayFor = async (ms: number): Promise<string> => {
+    host.isAway = true
+    await probe.ask('container')
+    host.isAway = false
+    const began = performance.now()
+    const clock = t.mock.method(performance, 'now', () => began + ms)
+    await probe.ask('container')
+    clock.mock.restore()
+    return probe.evidence(performance.now()).patroni.seen
+  }
+  assert.equal(await awayFor(900), 'silent', 'an engine may be slow for a moment')
+  assert.equal(await awayFor(5_000), 'never')
+  assert.equal(await heard(), 'silent', 'and is believed again when it is seen again')
 })

@@ -10,13 +10,18 @@ from .report import JobError, Progress, clean
 
 DATA = '/data/pg.new'
 _HBA = '/run/holdfast/pg_hba.conf'
+_CONFIGURATION = '/run/holdfast/recovery.conf'
 # Recovery may take hours; what it may not do is stand still for so long. One WAL file takes seconds.
 _STALLED_AFTER_S = 900
 _POLL_S = 0.2
 _STOP_WITHIN_S = 600
 
-# What the restored configuration says of listening, TLS and archiving belongs to the source.
+# The configuration among the restored files is not read: what it says of listening, TLS and archiving belongs to the source, and one
+# that Patroni wrote includes files that are not here. postgresql.auto.conf, where pgBackRest puts the target, is read in any case.
 _SETTINGS = {
+    'wal_log_hints': 'on',
+    # Nobody reads until the target is reached; so no setting has to be as large as the source's.
+    'hot_standby': 'off',
     'listen_addresses': '',
     'unix_socket_directories': '/run/postgresql',
     'hba_file': _HBA,
@@ -26,6 +31,7 @@ _SETTINGS = {
     'logging_collector': 'off',
     'log_destination': 'stderr',
     'log_line_prefix': '%m [%p] ',
+    'log_timezone': 'UTC',
     'lc_messages': 'C',
     'autovacuum': 'off',
     'synchronous_standby_names': '',
@@ -70,8 +76,9 @@ class _Log:
 def recover(progress: Progress) -> dict:
     with open(_HBA, 'w', encoding='ascii') as file:
         file.write('local all postgres peer\n')
-    settings = [argument for name, value in _SETTINGS.items() for argument in ('-c', f'{name}={value}')]
-    server = process.start(['postgres', '-D', DATA, *settings], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with open(_CONFIGURATION, 'w', encoding='ascii') as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
+    server = process.start(['postgres', '-D', DATA, '-c', f'config_file={_CONFIGURATION}'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     log = _Log(server.stdout)
     _await_promotion(server, log, progress)
     progress.say('settingFree')

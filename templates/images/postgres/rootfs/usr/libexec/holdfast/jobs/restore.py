@@ -3,6 +3,7 @@
 The data grow as /data/pg.new: the files, then recovery to the target, promotion, a clean stop. Only then are they renamed to
 /data/pg and the volume marked as initialised. What was interrupted starts over; what was finished is left alone.
 """
+import contextlib
 import datetime
 import fcntl
 import os
@@ -31,6 +32,7 @@ def run(arguments: list, progress: Progress) -> dict:
         os.mkdir(recovery.DATA, 0o700)
         total = _copy_files(options, progress)
         reached = recovery.recover(progress)
+        _forget_cluster()
         os.rename(recovery.DATA, _DATA)
         process.output_of(['/usr/libexec/holdfast/mark-initialised', instance], timeout_s=60)
         return {**reached, 'restoredBytes': total, 'alreadyDone': False}
@@ -83,6 +85,13 @@ def _copy_files(options: list, progress: Progress) -> int:
     said(0.0)
     pgbackrest.run('restore', '--archive-mode=off', *options, on_percent=said)
     return total
+
+
+def _forget_cluster() -> None:
+    """What Patroni left among the data of a cluster: settings of the source, that nothing here should ever find again."""
+    for name in ('patroni.dynamic.json', 'postgresql.base.conf', *(f'{kind}.conf.backup' for kind in ('postgresql', 'pg_hba', 'pg_ident'))):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f'{recovery.DATA}/{name}')
 
 
 def _already_done(instance: str):
