@@ -165,7 +165,7 @@ describe('a highly available database', () => {
     await backUpNow(service, customer.id)
     await perform({ kind: 'switchover' })
     await mark('after the second move')
-    const copy = await restored(service, customer, { name: 'shop-again' })
+    const copy = await restored(service, customer, { name: 'shop-again', at: new Date().toISOString() })
     assert.equal(await withSession(service, copy, (client) => ask(client, `select string_agg(text, ', ' order by text) from marks`)), 'after the first move, after the second move')
     await deleteDatabase(service, copy)
   })
