@@ -3,7 +3,7 @@
  * key only when the engine says by container id that the leader does not run; everything short of that is killed first, or waited for.
  * `docs/failover.md` has the rules and why they lose nothing; the table of evidence is `test/failover/verdict.test.ts`.
  */
-import type { Evidence, KnownKeys, MemberEvidence } from './evidence.ts'
+import type { Evidence, KnownKeys, MemberEvidence, ProbeEvidence } from './evidence.ts'
 import { freshMs, ghostMs } from './limits.ts'
 import { judgeLostHost } from './verdict/lostHost.ts'
 import { judgeReplicas } from './verdict/replicas.ts'
@@ -12,7 +12,8 @@ import { nothing, wait, type KeysToRelease, type Verdict } from './verdict/words
 
 export type { KeysToRelease, KillReason, Run, Verdict, WaitReason, WakeReason } from './verdict/words.ts'
 
-export function judge(evidence: Evidence): Verdict {
+export function judge(told: Evidence): Verdict {
+  const evidence = { ...told, members: told.members.map(ofThisRun) }
   const { keys } = evidence
   if (!keys.known || keys.agoMs > freshMs) return anyTrouble(evidence) ? wait('EtcdUnknown') : nothing
   if (keys.leader === null) return wait('NoLeader')
@@ -36,6 +37,18 @@ export function judge(evidence: Evidence): Verdict {
       return verdict.kind === 'nothing' ? judgeReplicas(evidence, keys, leader) : verdict
     }
   }
+}
+
+/**
+ * What a former run of the container left unanswered says nothing of this one. A member that was down for longer than the limits, and
+ * was started again, would be killed before it could answer, and again each time.
+ */
+function ofThisRun(member: MemberEvidence): MemberEvidence {
+  const { container, patroni, query, connect } = member
+  if (!container.known || container.state !== 'running') return member
+  const atMost = (probe: ProbeEvidence): ProbeEvidence =>
+    probe.seen === 'silent' || probe.seen === 'refuses' ? { ...probe, forMs: Math.min(probe.forMs, container.forMs) } : probe
+  return { ...member, patroni: atMost(patroni), query: atMost(query), connect: atMost(connect) }
 }
 
 /** Nothing but the engine's word is proof, and nothing but this lets the key go without the procedure for lost hosts. */

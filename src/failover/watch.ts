@@ -130,7 +130,7 @@ export class ClusterWatch {
       await this.#followRoute(evidence, verdict)
       await this.#actor.act(verdict, evidence)
       // what was done may have taken longer than calm takes to be believed, and what it led to was not seen yet
-      if (verdict.kind !== 'nothing') this.#rushUntil = performance.now() + settleMs
+      if (isDeed(verdict)) this.#rushUntil = performance.now() + settleMs
       if (this.#lookout.leader !== leader) this.#quickUntil = performance.now() + quickForMs
       leader = this.#lookout.leader
       const isQuick = performance.now() < this.#quickUntil || isUrgent(verdict, evidence)
@@ -170,6 +170,11 @@ export class ClusterWatch {
     this.#askedAt.set(what, isDue ? now : askedAt)
     return isDue
   }
+}
+
+/** Of a verdict that only waits nothing follows, and it may last for hours. */
+function isDeed({ kind }: Verdict): boolean {
+  return kind === 'releaseLeader' || kind === 'killLeader' || kind === 'killReplica' || kind === 'hostLost'
 }
 
 /** An election is under way, or a death is about to be proved. */

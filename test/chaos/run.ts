@@ -9,6 +9,7 @@ import { untilWhole, type Whole } from '../harness/ha/members.ts'
 import { openSite } from '../harness/ha/site.ts'
 import { startWatch, type Watch } from '../harness/ha/watch.ts'
 import type { Endings } from '../harness/endings.ts'
+import { diagnose } from './diagnosis.ts'
 import { reportOf, type ChaosReport, type StruckFault } from './report.ts'
 import { nextRound, type Planned, type Round } from './schedule.ts'
 
@@ -80,6 +81,7 @@ export async function playRound({ stage, watch, round, began, say }: Play): Prom
   const ends = await Promise.allSettled(struck.map(({ fault }) => fault.end()))
   for (const end of ends) if (end.status === 'rejected') say(`  a fault could not be taken back: ${String(end.reason)}`)
   const failure = await heal(stage, watch)
+  if (failure !== null) await diagnose(stage, say)
   const healedAt = performance.now()
   const faults = struck.map(({ fault, at }): StruckFault => ({
     atMs: Math.round(at - began), kind: fault.kind, target: fault.target, healedMs: failure === null ? Math.round(healedAt - at) : null,

@@ -87,6 +87,7 @@ const tables: Readonly<Record<string, readonly Row[]>> = {
     ['its lease is overdue', { keys: { leader: { name: 'a', modRevision: 100, leaseSeconds: 17, grantedSeconds: 20 } }, a: { patroni: silent(1_500) } }, killLeader('PatroniFrozen')],
     ['an overdue lease alone is no reason', { keys: { leader: { name: 'a', modRevision: 100, leaseSeconds: 12, grantedSeconds: 20 } } }, nothing],
     ['its process is gone, and nobody brought it back', { keys: { leader: { name: 'a', modRevision: 100, leaseSeconds: 17, grantedSeconds: 20 } }, a: { patroni: refuses(1_500) } }, killLeader('PatroniGone')],
+    ['its process was gone before it was started again', { keys: { leader: { name: 'a', modRevision: 100, leaseSeconds: 9, grantedSeconds: 20 } }, a: { container: container('running', 600), patroni: refuses(9_000) } }, wait('NotLongEnough', 'a')],
     ['its process is gone, and the lease still young', { a: { patroni: refuses(900) } }, wait('NotLongEnough', 'a')],
   ],
   'a leader whose PostgreSQL hangs or is gone while Patroni lives': [
@@ -114,6 +115,8 @@ const tables: Readonly<Record<string, readonly Row[]>> = {
     ['silent, but the leader hears it: it is us', { b: { patroni: silent(4_000), query: silent(4_000) } }, nothing],
     ['its Patroni alone, for a while', { b: { patroni: silent(10_000) } }, nothing],
     ['its Patroni alone, until its lease is nearly over', { b: { patroni: silent(15_500) } }, killReplica('PatroniFrozen')],
+    ['its Patroni has not answered since before it was started again', { b: { container: container('running', 900, 'b'), patroni: refuses(15_500), query: refuses(15_500) } }, nothing],
+    ['it was silent before it was started again', { a: { said: { repliesMs: { c: 100 } } }, b: { container: container('running', 900, 'b'), patroni: silent(9_000), query: silent(9_000) } }, nothing],
     ['its Patroni is gone', { c: { patroni: refuses(15_500) } }, killReplica('PatroniGone', 'c')],
     ['by a guard that slept', { guard: { lateMs: 400 }, b: { container: container('paused', 600, 'b') } }, wait('GuardUnwell', 'b')],
     ['the leader comes first', { a: { container: container('paused', 600) }, b: { container: container('paused', 600, 'b') } }, killLeader('Paused')],

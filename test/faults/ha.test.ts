@@ -52,6 +52,7 @@ for (const fault of allFaults) {
 const pairs: readonly (readonly [string, string, number])[] = [
   ['leaderContainerKilled', 'replicaContainerKilled', 200], ['leaderContainerKilled', 'controllerKilled', 50],
   ['leaderContainerKilled', 'etcdLeaderLost', 0], ['replicaContainerPaused', 'leaderContainerKilled', 1_000], ['etcdMemberLost', 'leaderPostmasterKilled', 500],
+  ['etcdQuorumLost', 'leaderContainerAndVolumeRemoved', 8_000],
 ]
 for (const [first, second, afterMs] of pairs) {
   test(`a cluster survives ${first} and, ${afterMs} ms later, ${second}`, (t) =>

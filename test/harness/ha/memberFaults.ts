@@ -4,6 +4,7 @@ import { nothingToEnd, type Fault, type Stage } from './fault.ts'
 import type { MemberPlace } from './members.ts'
 import { killFirstProcess, resume, signalProcess, type ProcessKind } from './processes.ts'
 import type { Site } from './site.ts'
+import { NotYet, until } from '../waiting.ts'
 
 export type MemberFault = (stage: Stage, place: MemberPlace) => Promise<Omit<Fault, 'kind' | 'target'>>
 
@@ -41,7 +42,10 @@ export const memberFaults = {
   PatroniFrozen: stopped('patroni'),
   DiskFull: async ({ site }, { container }) => {
     await inMember(site, container, `dd if=/dev/zero of=/data/filled bs=1M 2>/dev/null; sync; true`)
-    return { end: () => inMember(site, container, 'rm -f /data/filled').catch(() => undefined) }
+    // its container may just be down, or be made anew: with a disk that stays full it would never be well again
+    return {
+      end: () => until('the disk to have room again', () => inMember(site, container, 'rm -f /data/filled').then(() => true, (error: unknown) => new NotYet(String(error))), { limitMs, everyMs: 200 }).then(() => undefined),
+    }
   },
 } as const satisfies Record<string, MemberFault>
 
