@@ -1319,10 +1319,15 @@ export interface paths {
                          */
                         at?: string;
                         /**
-                         * @description Only standalone for now
+                         * @description standalone, by default, is there soonest. ha: three members, made around the restored data
                          * @enum {string}
                          */
                         topology?: "standalone" | "ha";
+                        /**
+                         * @description Of topology ha
+                         * @enum {string}
+                         */
+                        durability?: "strict" | "quorum";
                     };
                 };
             };
@@ -2505,7 +2510,7 @@ export interface components {
         };
         Problem: {
             error: {
-                /** @description Stable; one of InvalidRequest, Unauthenticated, Forbidden, NotFound, NameTaken, Conflict, OperationInProgress, ConfirmationRequired, PayloadTooLarge, RateLimited, TierChangeNotSupported, TierNotHa, HaNotEnabled, NotHighlyAvailable, TopologyNotSupported, MemberIsLeader, StorageCannotShrink, BackupNotUsable, RestorePointOutOfRange, DatabaseDeleting, DatabasePaused, DatabaseNotReady, NoCapacity, PortsExhausted, NetworksExhausted, ConfigInvalid, EngineMissing, EngineUnreachable, ImageBuildFailed, ControlDatabaseUnavailable, SchemaTooNew, MigrationChanged, ObjectStoreUnavailable, EtcdUnavailable, MasterKeyUnknown, MasterKeyFileUnsafe, SealBroken, CertificateInvalid, StartFailed, LeaseLost, DataMissing, ResourceConflict, JobFailed, ReadBackFailed, MemberUnreachable, TimedOut, Internal */
+                /** @description Stable; one of InvalidRequest, Unauthenticated, Forbidden, NotFound, NameTaken, Conflict, OperationInProgress, ConfirmationRequired, PayloadTooLarge, RateLimited, TierChangeNotSupported, TierNotHa, HaNotEnabled, NotHighlyAvailable, MemberIsLeader, StorageCannotShrink, BackupNotUsable, RestorePointOutOfRange, DatabaseDeleting, DatabasePaused, DatabaseNotReady, NoCapacity, PortsExhausted, NetworksExhausted, ConfigInvalid, EngineMissing, EngineUnreachable, ImageBuildFailed, ControlDatabaseUnavailable, SchemaTooNew, MigrationChanged, ObjectStoreUnavailable, EtcdUnavailable, MasterKeyUnknown, MasterKeyFileUnsafe, SealBroken, CertificateInvalid, StartFailed, LeaseLost, DataMissing, ResourceConflict, JobFailed, ReadBackFailed, MemberUnreachable, TimedOut, Internal */
                 code: string;
                 /** @description What happened, one sentence */
                 message: string;

@@ -191,6 +191,12 @@ export function servingInstance(desired: Desired): Instance | undefined {
   return desired.instances.find((instance) => instance.role === 'serving')
 }
 
+/** A cluster whose first member's data were restored, and whose members may be made around them: see the machine of `restore`. */
+export function adoptingInstance({ instances, operation }: Desired): Instance | undefined {
+  if (operation?.kind !== 'restore' || operation.phase !== 'adopting') return undefined
+  return instances.find((instance) => instance.role === 'restoring' && instance.kind === 'cluster')
+}
+
 export function hostOf(desired: Desired, hostId: string): Host {
   const host = desired.hosts.find((candidate) => candidate.id === hostId)
   if (host === undefined) throw new Error(`host ${hostId} is not among the hosts of database ${desired.database.id}`)

@@ -22,7 +22,6 @@ export const errorStatus = {
   TierNotHa: 422,
   HaNotEnabled: 422,
   NotHighlyAvailable: 422,
-  TopologyNotSupported: 422,
   MemberIsLeader: 409,
   StorageCannotShrink: 422,
   BackupNotUsable: 422,

@@ -43,6 +43,8 @@ export function watchedClusters(desired: Desired, installation: string): Watched
   return desired.instances.flatMap((instance) => {
     const members = instance.members.flatMap((member) => watchedMember(desired, installation, member))
     const { cluster } = instance
+    // a cluster without any leader yet: nothing to guard, and looking for one all the time would cost
+    if (instance.role === 'restoring') return []
     if (cluster === null || members.length !== instance.members.length) return []
     return [{
       databaseId: desired.database.id,

@@ -1,7 +1,9 @@
 /**
  * restore: fills the data volume of a new database from another one's repository. The source is only read.
- * Phases: makingVolume → restoringFiles → awaitingReady. There is no point of no return: until the end, deleting the
- * new database undoes everything.
+ * Phases: makingVolume → restoringFiles → (of a cluster: adopting →) awaitingReady. There is no point of no return: until the end,
+ * deleting the new database undoes everything.
+ * Of a cluster the first member's volume is restored. Its Patroni may only take up data that are there, never make new ones, and the
+ * other members only copy; the cluster serves once a leader is seen with the very data that were restored.
  */
 import { z } from 'zod'
 import type { RestoreSource } from '../domain/action.ts'
@@ -10,6 +12,7 @@ import { jobId } from '../domain/names.ts'
 import type { JobSeen } from '../domain/observed.ts'
 import { act, merge, nothing, record, waitFor, type Part } from '../domain/part.ts'
 import { stay, type Decision, type Machine, type MachineInput, type Next } from './machine.ts'
+import { isWhole } from '../domain/cluster.ts'
 import { engineOf, jobOf, primaryOf } from '../domain/reading.ts'
 
 export const restoreInputSchema = z.object({
@@ -20,17 +23,20 @@ export const restoreInputSchema = z.object({
 }) satisfies z.ZodType<RestoreSource>
 
 const notesSchema = z.object({ attempt: z.number().int().min(1).default(1) })
+const adoptedSchema = z.object({ systemIdentifier: z.string() })
 
+/** From here on the planner makes the cluster, although it does not serve yet. */
+const adoptingPhase = 'adopting'
 const maxAttempts = 3
 const lookMs = 700
 /** A restore whose progress stands still for this long hangs; replaying the WAL of one busy day takes less. */
 const stallMs = 60 * 60_000
-/** The files are restored and recovered by then: what is left is an ordinary start. */
+/** The files are restored and recovered by then: what is left is an ordinary start, of a cluster too. */
 const readyMs = 15 * 60_000
 
 export const restoreMachine: Machine = {
   kind: 'restore',
-  version: 1,
+  version: 2,
   firstPhase: 'makingVolume',
   pointOfNoReturn: null,
   decide(input) {
@@ -39,6 +45,8 @@ export const restoreMachine: Machine = {
         return makingVolume(input)
       case 'restoringFiles':
         return restoringFiles(input)
+      case adoptingPhase:
+        return adopting(input)
       case 'awaitingReady':
         return awaitingReady(input)
     }
@@ -116,6 +124,9 @@ function startJob(input: MachineInput, { instance, member }: Target, id: string)
 function restored(instance: Instance, facts: Readonly<Record<string, unknown>>): Decision {
   const { systemIdentifier } = facts
   if (typeof systemIdentifier !== 'string') return give('NoIdentity', 'the restore did not say which cluster it restored', 'Delete the new database and restore again.')
+  if (instance.kind === 'cluster') {
+    return { part: soon, next: { to: 'enter', phase: adoptingPhase, because: 'the files of the first member were restored and recovered', notes: { systemIdentifier } } }
+  }
   const records = record(
     { kind: 'instanceInitialised', instanceId: instance.id, systemIdentifier },
     { kind: 'instanceRole', instanceId: instance.id, role: 'serving' },
@@ -123,12 +134,35 @@ function restored(instance: Instance, facts: Readonly<Record<string, unknown>>):
   return { part: { ...records, requeueAfterMs: 0 }, next: { to: 'enter', phase: 'awaitingReady', because: 'the files were restored and recovered' } }
 }
 
+/** The planner makes the members meanwhile, and writes down what their leader says of itself. */
+function adopting(input: MachineInput): Decision {
+  const found = target(input)
+  if (found === null) return { part: soon, next: { to: 'enter', phase: 'awaitingReady', because: 'the cluster has taken up the restored data' } }
+  const { instance } = found
+  const { systemIdentifier } = adoptedSchema.parse(input.operation.notes)
+  if (instance.initialisedAt !== null) {
+    if (instance.systemIdentifier !== systemIdentifier) return give('ForeignData', `the leader holds the data of ${instance.systemIdentifier ?? 'nobody'} and not those that were restored (${systemIdentifier})`, 'Delete the new database and restore again. The source is untouched.')
+    const serving = record({ kind: 'instanceRole', instanceId: instance.id, role: 'serving' })
+    return { part: { ...serving, requeueAfterMs: 0 }, next: { to: 'enter', phase: 'awaitingReady', because: 'a member leads with the restored data' } }
+  }
+  const isSeen = instance.members.every((member) => engineOf(input.observed, member.hostId).known)
+  if (isSeen && input.now.getTime() - input.operation.phaseEnteredAt.getTime() > readyMs) {
+    return give('NotAdopted', `no member took up the restored data within ${readyMs / 60_000} minutes`, 'Look at the logs of its members; delete it and restore again. The source is untouched.')
+  }
+  return stay(waitFor('a member to lead with the restored data', lookMs), 'a member to lead with the restored data')
+}
+
 /** While its host cannot be seen nothing is known against it, so no deadline counts. */
 function awaitingReady(input: MachineInput): Decision {
   const { operation, now } = input
   const instance = input.desired.instances.find((one) => one.role === 'serving')
   const primary = instance === undefined ? null : primaryOf(input.observed, instance)
-  if (primary?.databases.includes(input.desired.database.databaseName) === true) {
+  const hasDatabase = primary?.databases.includes(input.desired.database.databaseName) === true
+  // a write in a cluster waits for replicas: until they have copied the data, however large, nobody can do much there
+  if (hasDatabase && instance?.kind === 'cluster' && !isWhole(input.observed, instance)) {
+    return stay(waitFor('the replicas to be copied', lookMs), 'the replicas to be copied from the restored data')
+  }
+  if (hasDatabase) {
     return { part: nothing, next: { to: 'finish', outcome: 'succeeded', because: 'the restored database accepts writes' } }
   }
   const isSeen = instance?.members.every((member) => engineOf(input.observed, member.hostId).known) === true

@@ -3,7 +3,7 @@
  * most one disruptive action through, and says what it waits for.
  */
 import { isDisruptive, type Action, type Plan } from '../domain/action.ts'
-import { servingInstance } from '../domain/desired.ts'
+import { adoptingInstance, servingInstance } from '../domain/desired.ts'
 import { label, type ResourceKind } from '../domain/names.ts'
 import { planAgent } from './agent.ts'
 import { planCluster, planScope } from './cluster.ts'
@@ -87,8 +87,12 @@ function planInstance(input: PlanInput): Part {
   return merge([members, planAgent(input, instance, primary), planBackups(input, instance, primary.postgres)])
 }
 
-/** Nothing serves while a restore is under way, and nothing ever will when it has failed. */
-function planUnserved({ desired }: PlanInput): Part {
+/** Nothing serves while a restore is under way, and nothing ever will when it has failed. A cluster is made around the restored data. */
+function planUnserved(input: PlanInput): Part {
+  const { desired } = input
+  const adopting = adoptingInstance(desired)
+  const scene = adopting === undefined ? null : sceneOf(input, adopting)
+  if (scene !== null) return planCluster(scene)
   if (desired.operation !== null) return nothing
   return block('RestoreFailed', 'The data could not be restored; the events of this database say why. Delete it, and restore another backup or time; the source is untouched.')
 }

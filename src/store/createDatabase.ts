@@ -37,6 +37,9 @@ export interface RestoredDatabase extends Provisioning, RestorePoint {
   readonly projectId: string
   readonly name: string
   readonly sourceDatabaseId: string
+  /** By default one server, also of a cluster's backup: it is there soonest. */
+  readonly topology?: Topology
+  readonly durability?: Durability
   /** By default those of the source. */
   readonly tier?: TierName
   readonly storageBytes?: number
@@ -62,24 +65,23 @@ export async function createDatabase(
   return { database: view, credential: { id: credential.id, roleName: credential.roleName, password: credential.password } }
 }
 
-/** Also of a cluster's backup: one server is restored and read fastest. */
-const restoredTopology = 'standalone'
-
 export async function createRestored(
   database: ControlDatabase, keyring: Keyring, request: RestoredDatabase, actor: Actor,
 ): Promise<{ readonly database: DatabaseView; readonly operation: OperationView }> {
-  const ids = newIds(restoredTopology)
+  const { topology = 'standalone', durability = 'strict' } = request
+  const ids = newIds(topology)
   const [operationId, credentialId] = [randomUUID(), randomUUID()]
   return database.transaction(async (sql) => {
     const teamId = await teamOfProject(sql, request.projectId)
     const source = await sourceOf(sql, request.sourceDatabaseId, teamId)
     const chosen = await chooseRestoreSource(sql, request.sourceDatabaseId, request)
     const tier = request.tier ?? source.tier
+    await allowTopology(sql, teamId, tier, topology)
     const storageBytes = request.storageBytes ?? source.storageBytes
     refuseSmaller(storageBytes, source.storageBytes)
     const credential = await copyCredential(sql, keyring, request.sourceDatabaseId, credentialId)
     const allowList = request.allowList ?? source.allowList
-    const rows = { ...request, topology: restoredTopology, durability: 'strict', ids, databaseName: source.databaseName, tier, storageBytes, allowList } as const
+    const rows = { ...request, topology, durability, ids, databaseName: source.databaseName, tier, storageBytes, allowList }
     await insertDatabase(sql, keyring, { ...rows, role: 'restoring', credential })
     await insertOperation(sql, { id: operationId, databaseId: ids.database, kind: 'restore', input: chosen.source }, actor)
     await keepSource(sql, request.sourceDatabaseId)

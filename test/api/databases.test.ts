@@ -1,10 +1,9 @@
 /** What is asked for is written down, shown in the promised shape, and audited. */
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { shownCredential } from '../../src/api/schemas/databases.ts'
-import { newDatabase, settings, startService, type Service } from './service.ts'
+import { newDatabase, settings, startService, type Service, verifiedBackup } from './service.ts'
 
 /** The schemas of answers hold dates before they are written; on the wire they are text. */
 const wireDatabase = z.looseObject({
@@ -199,16 +198,6 @@ test('a list is handed out page by page', async (t) => {
 
 async function initialise(service: Service, databaseId: string): Promise<void> {
   await service.pool.query(`update instances set initialised_at = now(), system_identifier = '7000000000000000001' where database_id = $1`, [databaseId])
-}
-
-async function verifiedBackup(service: Service, databaseId: string): Promise<string> {
-  const id = randomUUID()
-  await service.pool.query(
-    `insert into backups (id, database_id, instance_id, kind, trigger, state, label, started_at, finished_at, verified_at, repository_bytes)
-     select $1, $2, id, 'full', 'manual', 'verified', '20300101-000000F', now(), now(), now(), 1000 from instances where database_id = $2`,
-    [id, databaseId],
-  )
-  return id
 }
 
 const settleWithinMs = 5_000

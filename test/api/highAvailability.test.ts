@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { z } from 'zod'
 import type { FailoverRecord } from '../../src/domain/failover.ts'
-import { newToken, newDatabase, operator, startService, stateOf, type Service } from './service.ts'
+import { newToken, newDatabase, operator, startService, stateOf, verifiedBackup, type Service } from './service.ts'
 
 const refusal = z.object({ error: z.object({ code: z.string(), message: z.string(), next: z.string(), facts: z.record(z.string(), z.unknown()).optional() }) })
 const member = z.looseObject({ id: z.uuid(), name: z.string(), role: z.string().nullable(), syncState: z.string().nullable(), patroniState: z.string().nullable() })
@@ -136,12 +136,20 @@ test("a cluster's tier rolls as an operation, never to one without clusters; its
   assert.deepEqual([pro.tier, pro.status.operation?.kind], ['pro', 'changeTier'])
 })
 
-test('a backup is not restored as a cluster yet, and says so', async (t) => {
+test('a backup is restored as one server, or as a cluster where the team and the tier have that', async (t) => {
   const service = await startService(t)
   const { id } = await newCluster(service)
+  await verifiedBackup(service, id)
+  const restore = (body: object) => service.call(service.tokens.red, 'POST', `/v1/databases/${id}/restore`, body)
+  const plain = cluster.parse((await restore({ name: 'plain' })).body)
+  assert.deepEqual([plain.topology, plain.instances[0]?.members.length], ['standalone', 1])
+  const whole = cluster.parse((await restore({ name: 'whole', topology: 'ha', durability: 'quorum' })).body)
+  assert.deepEqual([whole.topology, whole.durability, whole.instances[0]?.kind, whole.instances[0]?.members.length, whole.status.operation?.kind], ['ha', 'quorum', 'cluster', 3, 'restore'])
+  assert.equal((await restore({ name: 'odd', durability: 'quorum' })).status, 400)
+  await service.store.teams.setHa(service.teams.red, false, operator)
   const before = await stateOf(service.pool)
-  const answer = await service.call(service.tokens.red, 'POST', `/v1/databases/${id}/restore`, { name: 'copy', topology: 'ha' })
-  assert.deepEqual([answer.status, refusal.parse(answer.body).error.code], [422, 'TopologyNotSupported'])
+  const refused = await restore({ name: 'late', topology: 'ha' })
+  assert.deepEqual([refused.status, refusal.parse(refused.body).error.code], [422, 'HaNotEnabled'])
   assert.deepEqual(await stateOf(service.pool), before)
 })
 

@@ -2,7 +2,7 @@
  * The real API on a real control database, without a listening port: two teams with a project each, and tokens.
  * `stateOf` is how tests know that nothing changed: a digest of every row, except when a token was last used.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import type { InjectOptions } from 'fastify'
 import { pino } from 'pino'
@@ -123,4 +123,15 @@ function parsed(text: string): unknown {
   } catch {
     return null
   }
+}
+
+/** As if it had been made and read back. */
+export async function verifiedBackup(service: Service, databaseId: string): Promise<string> {
+  const id = randomUUID()
+  await service.pool.query(
+    `insert into backups (id, database_id, instance_id, kind, trigger, state, label, started_at, finished_at, verified_at, repository_bytes)
+     select $1, $2, id, 'full', 'manual', 'verified', '20300101-000000F', now(), now(), now(), 1000 from instances where database_id = $2`,
+    [id, databaseId],
+  )
+  return id
 }

@@ -162,7 +162,7 @@ export async function backUpNow(service: TestService, id: string): Promise<Backu
 }
 
 /** A new database, ready; it has its source's logins. */
-export async function restored(service: TestService, source: Made, body: { readonly name: string; readonly at?: string; readonly backupId?: string }): Promise<Made> {
+export async function restored(service: TestService, source: Made, body: { readonly name: string; readonly at?: string; readonly backupId?: string; readonly topology?: 'ha' }): Promise<Made> {
   const made = await answerOf(service.api.POST('/v1/databases/{id}/restore', { params: { path: { id: source.id } }, body }))
   await untilDatabase(service, made.id, 'the restore has ended', ({ status: { operation } }) => {
     if (operation?.outcome === 'failed') throw new Error(`the restore failed: ${operation.failure?.message ?? 'no reason was given'}`)

@@ -1,6 +1,6 @@
 /** Blueprints of the simulated world: names, labels and hashes as rendering makes them, without a word in any file. */
 import type { Blueprint, Blueprints } from '../../src/domain/blueprint.ts'
-import { certificateKey, servingInstance, type CertificatePurpose, type Desired } from '../../src/domain/desired.ts'
+import { certificateKey, servingInstance, type CertificatePurpose, type Desired, type Instance, type Member } from '../../src/domain/desired.ts'
 import { label, resourceNames, type ResourceKind } from '../../src/domain/names.ts'
 import type { Blueprinter } from '../../src/domain/ports.ts'
 import { proxiesInUse, proxyKey } from '../../src/domain/reading.ts'
@@ -9,6 +9,11 @@ import { theHost } from './worldStore.ts'
 
 export const installation = 'world'
 export const names = resourceNames(installation)
+
+/** What allows the data that are on a volume to become a new cluster's. */
+export function adoptPermission(instanceId: string): string {
+  return `adopt ${instanceId}`
+}
 
 /** The file that allows an empty volume to be initialised. */
 export const permissionPath = '/conf/initialise'
@@ -44,13 +49,18 @@ export function blueprintOf(desired: Desired, shape: Shape): Blueprint {
   }
 }
 
+function permissionOf({ id, kind, role, initialisedAt }: Instance, { ordinal }: Member): string {
+  if (role === 'restoring' && kind === 'cluster') return ordinal === 1 ? adoptPermission(id) : ''
+  return role === 'serving' && initialisedAt === null ? id : ''
+}
+
 export const blueprinter: Blueprinter = {
   blueprints: (desired): Blueprints => ({
     members: new Map(instancesOf(desired).flatMap((instance) => instance.members.flatMap((member) => {
       const certificate = certificateOf(desired, 'member', member.id)
       if (certificate === null) return []
       // what the files say is what the hash covers: the permission to initialise is withdrawn like any other setting
-      const permission = instance.role === 'serving' && instance.initialisedAt === null ? instance.id : ''
+      const permission = permissionOf(instance, member)
       const poolers = [desired.endpoint?.id, desired.peerEndpoint?.endpoint.id].filter((id) => id !== undefined).sort()
       const isCluster = instance.kind === 'cluster'
       return [[member.id, blueprintOf(desired, {

@@ -8,6 +8,7 @@ import { label, patroniName } from '../../src/domain/names.ts'
 import { parseLsn } from '../../src/domain/lsn.ts'
 import type { ClusterSeen, PatroniReport, WalSenderSeen } from '../../src/domain/observed.ts'
 import { merged, treeOf } from '../../src/executor/mergePatch.ts'
+import { adoptPermission } from './worldBlueprints.ts'
 import type { Container, Data, Volume } from './worldEngine.ts'
 
 export const leaseMs = 20_000
@@ -186,6 +187,8 @@ export class WorldClusters {
 
   /** Only who was told so makes a new database; who has one already, of a scope that is lost, keeps to himself. */
   #bootstrap(instanceId: string, scope: Scope, up: readonly Container[]): void {
+    const adopting = up.find((member) => this.#data(member)?.instanceId === instanceId && this.#permission(member) === adoptPermission(instanceId))
+    if (adopting !== undefined) return this.#adopt(scope, adopting)
     const first = up.find((member) => this.#data(member) === null && this.#permission(member) === instanceId)
     const volume = first === undefined ? undefined : this.#ground.volumes.get(dataVolumeOf(first))
     if (first === undefined || volume === undefined) return
@@ -194,6 +197,12 @@ export class WorldClusters {
     scope.config = treeOf(first.blueprint.files.find(({ path }) => path === '/conf/bootstrap')?.content ?? '{}')
     volume.data = { instanceId, systemIdentifier: scope.systemIdentifier, databases: ['postgres'], roles: {}, prepared: null, slot: null, isReadOnly: false, isRecovering: false, rows: '' }
     this.#promote(scope, nameOf(first))
+  }
+
+  #adopt(scope: Scope, member: Container): void {
+    scope.systemIdentifier = this.#data(member)?.systemIdentifier ?? null
+    scope.config = treeOf(member.blueprint.files.find(({ path }) => path === '/conf/bootstrap')?.content ?? '{}')
+    this.#promote(scope, nameOf(member))
   }
 
   /** The sync set of before no longer counts: it is empty until somebody follows the new leader. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decide } from './decide.ts'
 import { conditionOf, messageOf, settledShop, type World } from '../harness/world.ts'
-import { idOf, starter, withDatabase } from '../harness/worldStore.ts'
+import { cluster, idOf, starter, withDatabase } from '../harness/worldStore.ts'
 import { endOf } from '../harness/worldStory.ts'
 
 const copy = idOf(200)
@@ -131,6 +131,57 @@ describe('a restore', () => {
     await world.settle()
     assert.deepEqual(world.ended.map(({ outcome }) => outcome), ['succeeded'])
     assert.equal([...world.engine.made.keys()].filter((name) => name.includes('restore')).length, 1)
+  })
+})
+
+describe('a restore of a cluster', () => {
+  async function beginCluster(): Promise<World> {
+    const { world, shop, parts } = await settledShop()
+    for (const sets of world.engine.bucket.values()) for (const set of sets.values()) set.rows = 'as of the backup'
+    const fresh = cluster({ number: 2, name: 'copy', now: world.now })
+    const { credentials } = world.get(shop)
+    world.databases.set(copy, { ...withDatabase(fresh, { databaseName: 'shop' }), instances: fresh.instances.map((one) => ({ ...one, role: 'restoring' as const })), credentials })
+    world.startOperation(copy, 'restore', { databaseId: shop, instanceId: parts.instanceId, label: 'set-1', targetTime: null })
+    return world
+  }
+  const dataOf = (world: World): readonly string[] =>
+    [...world.engine.volumes].filter(([name]) => name.includes('data') && name.includes('0000000002')).map(([, { data }]) => data?.rows ?? 'nothing')
+
+  it('ends with the rows of the backup on every member, and makes no new database', async () => {
+    const world = await beginCluster()
+    await world.settle()
+    assert.deepEqual(world.ended.map(({ outcome }) => outcome), ['succeeded'])
+    assert.deepEqual(dataOf(world), ['as of the backup', 'as of the backup', 'as of the backup'])
+    assert.match(conditionOf(world, copy, 'Ready'), /^true/)
+    assert.equal(world.get(copy).instances[0]?.role, 'serving')
+    assert.deepEqual([...world.engine.made.keys()].filter((what) => what.startsWith('initdb')), [`initdb ${idOf(101)}`])
+  })
+
+  it('gets there from every state that a controller which dies may leave', async () => {
+    const steps = await (async () => {
+      const world = await beginCluster()
+      const first = world.steps
+      await world.settle()
+      return world.steps - first
+    })()
+    for (let stop = 1; stop <= steps; stop += 1) {
+      for (const how of ['dieBefore', 'dieHalfway', 'dieAfter'] as const) {
+        const world = await beginCluster()
+        const at = world.steps + stop
+        world.faultAt = (step) => (step === at ? how : 'none')
+        await world.settle()
+        assert.deepEqual([world.ended.map(({ outcome }) => outcome), dataOf(world)], [['succeeded'], Array(3).fill('as of the backup')], `${how} at step ${stop}`)
+      }
+    }
+  })
+
+  it('whose restored volume is lost never begins with an empty one', async () => {
+    const world = await beginCluster()
+    await untilPhase(world, 'adopting')
+    world.engine.volumes.delete('world-data-000000000211')
+    await world.passes(30)
+    assert.deepEqual(world.ended.map(({ outcome }) => outcome), [])
+    assert.deepEqual([...world.engine.made.keys()].filter((what) => what.startsWith(`initdb ${idOf(201)}`)), [])
   })
 })
 

@@ -47,18 +47,11 @@ export function backupRoutes(app: Api, parts: ApiParts): void {
   }, async (request, reply) => {
     const principal = principalOf(request)
     const source = await reachDatabase(store, principal, request.params.id)
-    const { name, at, projectId: _asked, topology, ...point } = request.body
-    if (topology === 'ha') throw restoreIsStandalone()
+    const { name, at, projectId: _asked, ...point } = request.body
     const projectId = await targetProject(store, principal, source, request.body.projectId)
     const order = { ...settings.provisioning, ...point, ...(at === undefined ? {} : { targetTime: new Date(at) }), name, projectId, sourceDatabaseId: source.id }
     const made = await store.databases.createRestored(order, actorOf(request))
     return reply.code(202).send(await showDatabase(parts, made.database))
-  })
-}
-
-function restoreIsStandalone(): HoldfastError {
-  return new HoldfastError('TopologyNotSupported', 'A backup cannot be restored as a highly available database yet.', {
-    next: 'Leave topology out: the backup is restored as one server.', facts: { topology: 'ha', supported: ['standalone'] },
   })
 }
 

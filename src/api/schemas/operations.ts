@@ -75,8 +75,10 @@ export const restoreOrder = z
     projectId: words.id.exactOptional().describe("By default the source's project"),
     backupId: words.id.exactOptional(),
     at: words.moment.exactOptional().describe('A moment to go back to. Without it and backupId: the newest backup'),
-    topology: words.topology.exactOptional().describe('Only standalone for now'),
+    topology: words.topology.exactOptional().describe('standalone, by default, is there soonest. ha: three members, made around the restored data'),
+    durability: words.durability.exactOptional().describe('Of topology ha'),
   })
+  .refine((body) => body.durability === undefined || body.topology === 'ha', { path: ['durability'], message: 'is for topology ha: one server has no replica to wait for' })
   .refine((body) => body.backupId === undefined || body.at === undefined, 'give either backupId or at, not both')
 
 export const event = z

@@ -34,8 +34,12 @@ export function backupCommands(surroundings: Surroundings): Command {
 export function restoreCommand(surroundings: Surroundings): Command {
   return apiCommand(surroundings, {
     usage: 'restore <databaseId> <name>', about: 'A new database from a backup or a moment of this one',
-    options: [['--backup <id>', 'from this backup; by default the newest'], ['--at <time>', 'as it was then, an ISO time'], ['--project <id>', 'in this project']],
-    input: one.extend({ name: z.string(), backup: z.string().optional(), at: z.string().exactOptional(), project: z.string().optional() }),
+    options: [['--backup <id>', 'from this backup; by default the newest'], ['--at <time>', 'as it was then, an ISO time'], ['--project <id>', 'in this project'],
+      ['--topology <topology>', 'standalone, or ha: three members around the restored data'], ['--durability <durability>', 'of topology ha: strict or quorum']],
+    input: one.extend({
+      name: z.string(), backup: z.string().optional(), at: z.string().exactOptional(), project: z.string().optional(),
+      topology: z.enum(['standalone', 'ha']).exactOptional(), durability: z.enum(['strict', 'quorum']).exactOptional(),
+    }),
     ask: async (client, { databaseId, backup, project, ...rest }) => {
       const body = { ...rest, ...(backup === undefined ? {} : { backupId: backup }), ...(project === undefined ? {} : { projectId: project }) }
       const answer = await answerOf(client.POST('/v1/databases/{id}/restore', { params: { path: { id: databaseId } }, body }))
