@@ -19,7 +19,6 @@ _STOP_WITHIN_S = 600
 # The configuration among the restored files is not read: what it says of listening, TLS and archiving belongs to the source, and one
 # that Patroni wrote includes files that are not here. postgresql.auto.conf, where pgBackRest puts the target, is read in any case.
 _SETTINGS = {
-    'wal_log_hints': 'on',
     # Nobody reads until the target is reached; so no setting has to be as large as the source's.
     'hot_standby': 'off',
     'listen_addresses': '',
@@ -45,6 +44,9 @@ _LEFTOVERS = (
 )
 
 
+_TURNED_AWAY = re.compile(r'FATAL: +the database system is |DETAIL: +Hot standby mode is disabled')
+
+
 class _Log:
     """The server's log, read as it comes; keeps what explains an end."""
 
@@ -59,6 +61,9 @@ class _Log:
     def _read(self, stream) -> None:
         for raw in stream:
             line = clean(raw)
+            # our own looking, turned away until the target is reached, is no progress and explains nothing
+            if _TURNED_AWAY.search(line):
+                continue
             self.changed_at = time.monotonic()
             if 'restored log file' in line:
                 self.wal_files += 1
