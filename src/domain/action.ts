@@ -32,7 +32,8 @@ export type Action =
   | { readonly kind: 'growDataVolume'; readonly hostId: string; readonly memberId: string; readonly name: string; readonly bytes: number }
   | { readonly kind: 'createContainer'; readonly blueprint: Blueprint }
   | { readonly kind: 'startContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
-  | { readonly kind: 'stopContainer'; readonly hostId: string; readonly containerId: string; readonly name: string; readonly timeoutSeconds: number }
+  /** `drains`: the replica in it; its readers are led elsewhere first, as far as they let themselves. */
+  | { readonly kind: 'stopContainer'; readonly hostId: string; readonly containerId: string; readonly name: string; readonly timeoutSeconds: number; readonly drains?: { readonly instanceId: string; readonly memberId: string } }
   | { readonly kind: 'removeContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   | { readonly kind: 'installFiles'; readonly blueprint: Blueprint; readonly containerId: string }
   | { readonly kind: 'prepareDatabase'; readonly memberId: string }

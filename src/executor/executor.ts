@@ -36,9 +36,11 @@ export interface ExecutorOptions {
   readonly mover: LeaderMover
 }
 
-/** A planned move of a healthy leader, one at a time of one cluster. Nothing acknowledged is lost, however it ends. */
+/** Planned changes under the eyes of clients. A move is of a healthy leader, one at a time of one cluster; nothing acknowledged is lost, however it ends. */
 export interface LeaderMover {
   move(order: { readonly instanceId: string; readonly leaderId: string; readonly candidateId: string | null }, signal: AbortSignal): Promise<LeaderMoved>
+  /** Never rejects: readers that cannot be led elsewhere meet the end of their server, as they would in a failover. */
+  drainReads(order: { readonly instanceId: string; readonly memberId: string }, signal: AbortSignal): Promise<void>
 }
 
 export type LeaderMoved =
@@ -83,6 +85,7 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'reinitialiseMember':
       return reinitialiseMember(memberTools(options), action, desired, signal)
     case 'stopContainer':
+      if (action.drains !== undefined) await options.mover.drainReads(action.drains, signal)
       return stopContainer(engines(action.hostId), action.containerId, action.timeoutSeconds, signal)
     case 'removeContainer':
       return removeContainer(engines(action.hostId), action.containerId, installation, signal)

@@ -86,6 +86,7 @@ export function startGuard(options: GuardOptions): Guard {
 
   return {
     move: (order, signal) => mover.move(order, AbortSignal.any([signal, end.signal])),
+    drainReads: (order, signal) => mover.drainReads(order, AbortSignal.any([signal, end.signal])),
     update(desired) {
       const wanted = watchedClusters(desired, options.installation)
       for (const cluster of clusters()) {

@@ -39,6 +39,8 @@ export type MoveOutcome =
 export interface Mover {
   /** One at a time of one cluster. Never rejects. */
   move(order: MoveOrder, signal: AbortSignal): Promise<MoveOutcome>
+  /** Before a replica is stopped: reads go to the others. Never rejects. */
+  drainReads(order: { readonly instanceId: string; readonly memberId: string }, signal: AbortSignal): Promise<void>
 }
 
 export interface MoverOptions {
@@ -59,10 +61,18 @@ const warmUpMs = 2_000
 const mostLagBytes = 16 * 1024 * 1024
 const receiveMs = 3_000
 const writableMs = 15_000
+const resumeMs = 2_000
 const pollMs = 15
 
 export function createMover(options: MoverOptions): Mover {
   const moving = new Set<string>()
+  const drain = async (cluster: WatchedCluster, memberId: string, signal: AbortSignal): Promise<void> => {
+    const member = cluster.members.find((one) => one.memberId === memberId)
+    if (member === undefined) return
+    for (const { proxy, failure } of await createRoute(cluster, options.world).readElsewhere(member.name, signal)) {
+      if (failure !== null) options.world.log.info({ databaseId: cluster.databaseId, member: member.name, proxy, reason: failure }, 'readers could not all be led elsewhere')
+    }
+  }
   return {
     async move(order, signal) {
       const cluster = options.clusterOf(order.instanceId)
@@ -72,16 +82,24 @@ export function createMover(options: MoverOptions): Mover {
       const endStandBack = options.standBack(order.instanceId, moveMs)
       const lookout = new Lookout(cluster, options.world, () => undefined)
       const route = createRoute(cluster, options.world)
+      let outcome: MoveOutcome
       try {
-        return await new Move(order, { cluster, lookout, route }, options, AbortSignal.any([signal, AbortSignal.timeout(moveMs)])).run()
+        outcome = await new Move(order, { cluster, lookout, route }, options, AbortSignal.any([signal, AbortSignal.timeout(moveMs)])).run()
       } catch (error) {
-        return { kind: 'failed', reason: describeError(error) }
+        outcome = { kind: 'failed', reason: describeError(error) }
       } finally {
         lookout.close()
         route.rest()
         moving.delete(order.instanceId)
         endStandBack()
       }
+      // it was a replica with readers until now
+      if (outcome.kind === 'moved') await drain(cluster, outcome.leaderId, signal)
+      return outcome
+    },
+    async drainReads({ instanceId, memberId }, signal) {
+      const cluster = options.clusterOf(instanceId)
+      if (cluster !== undefined) await drain(cluster, memberId, signal)
     },
   }
 }
@@ -102,6 +120,7 @@ class Move {
   readonly #route: Route
   readonly #options: MoverOptions
   readonly #signal: AbortSignal
+  #isPoolPaused = false
 
   constructor(order: MoveOrder, { cluster, lookout, route }: { readonly cluster: WatchedCluster; readonly lookout: Lookout; readonly route: Route }, options: MoverOptions, signal: AbortSignal) {
     this.#order = order
@@ -120,10 +139,15 @@ class Move {
     const incident = new Incident(this.#cluster, this.#options.controller, 'switchover', words, evidence)
     const obstacle = await this.#obstacle(chosen)
     incident.fact('obstacle', obstacle)
-    const outcome = obstacle === null ? await this.#fast(chosen, incident) : await this.#byPatroni(chosen, incident)
+    let outcome: MoveOutcome
+    try {
+      outcome = obstacle === null ? await this.#fast(chosen, incident) : await this.#byPatroni(chosen, incident)
+    } finally {
+      await this.#resumePool()
+    }
     incident.end(
       { reason: outcome.kind, leaderChanged: outcome.kind === 'moved', leaderId: outcome.kind === 'moved' ? outcome.leaderId : null, writeGapMs: outcome.kind === 'moved' ? outcome.writeGapMs : null },
-      outcome.kind === 'moved' ? { severity: 'info', reason: 'LeaderMoved', message: `${candidate.name} leads and takes writes` } : null,
+      outcome.kind === 'moved' ? { severity: 'info', reason: 'LeaderMoved', message: `${this.#nameOf(outcome.leaderId) ?? candidate.name} leads and takes writes` } : null,
     )
     this.#options.recordings.keep(incident.record)
     return outcome
@@ -170,6 +194,7 @@ class Move {
     const engine = world.engineOf(leader.hostId)
     await checkpoint(world, this.#cluster, leader, this.#signal)
     incident.tell('done', 'A checkpoint was written while clients went on')
+    await this.#pausePool(incident)
     const awayAt = performance.now()
     const goBack = async (reason: string): Promise<MoveOutcome> => {
       await comeBack(engine, leader.containerName)
@@ -202,10 +227,29 @@ class Move {
   async #byPatroni({ leader, candidate }: Chosen, incident: Incident): Promise<MoveOutcome> {
     const probe = this.#lookout.probeOf(leader.name)
     if (probe === undefined) return { kind: 'failed', reason: 'the leader cannot be asked' }
+    await this.#pausePool(incident)
     const askedAt = performance.now()
     const reply = await probe.patroni.switchover({ leader: leader.name, candidate: candidate.name }, this.#signal)
     incident.tell('done', `Patroni was asked for a switchover: ${reply.message}`)
     return reply.done ? this.#await(askedAt, 'patroni', incident) : { kind: 'refused', reason: reply.message }
+  }
+
+  #nameOf(memberId: string): string | undefined {
+    return this.#cluster.members.find((member) => member.memberId === memberId)?.name
+  }
+
+  /** Pooled clients see a delay and no error. A pool that cannot be told errs as it would without this. */
+  async #pausePool(incident: Incident): Promise<void> {
+    this.#isPoolPaused = true
+    const told = await this.#route.pausePool(this.#signal)
+    for (const { proxy, failure } of told) incident.tell('done', `The pool of ${proxy}: ${failure ?? 'paused'}`)
+  }
+
+  async #resumePool(): Promise<void> {
+    if (!this.#isPoolPaused) return
+    this.#isPoolPaused = false
+    // whatever ended the move: nobody waits for what does not come
+    await this.#route.resumePool(AbortSignal.timeout(resumeMs))
   }
 
   /** Reads the keys anew: the leader is dead, so nobody moves `/sync` any more. Null when the key is gone. */
@@ -232,6 +276,7 @@ class Move {
       const member = this.#cluster.members.find((one) => one.name === name)
       if (member !== undefined && member.memberId !== this.#order.leaderId) {
         await this.#route.to(member.name, limit)
+        await this.#resumePool()
         const writeGapMs = Math.round(performance.now() - since)
         incident.tell('done', 'The proxies were told')
         return { kind: 'moved', leaderId: member.memberId, way, writeGapMs: way === 'fast' ? writeGapMs : null }

@@ -49,7 +49,7 @@ function restartingMembers(input: MachineInput, { instance }: ClusterNow): Decis
     case 'takeDown': {
       const container = containerOf(input, step.member)
       if (container === undefined) return waits('the member to be seen', lookMs, progress)
-      const stop = act({ kind: 'stopContainer', hostId: step.member.hostId, containerId: container.id, name: container.name, timeoutSeconds: stopTimeoutSeconds })
+      const stop = act({ kind: 'stopContainer', hostId: step.member.hostId, containerId: container.id, name: container.name, timeoutSeconds: stopTimeoutSeconds, drains: { instanceId: instance.id, memberId: step.member.id } })
       const what = `member ${step.member.ordinal} to be restarted`
       return stay(merge([stop, waitFor(what, lookMs)]), what, progress)
     }

@@ -45,7 +45,7 @@ function planReplacement(scene: ClusterScene, due: readonly Member[]): Part {
     case 'takeDown': {
       const seen = containerOf(scene, step.member)
       if (seen === undefined) return nothing
-      const stop = act({ kind: 'stopContainer', hostId: step.member.hostId, containerId: seen.id, name: seen.name, timeoutSeconds: stopTimeoutSeconds })
+      const stop = act({ kind: 'stopContainer', hostId: step.member.hostId, containerId: seen.id, name: seen.name, timeoutSeconds: stopTimeoutSeconds, drains: { instanceId: instance.id, memberId: step.member.id } })
       return merge([stop, waitFor(`member ${step.member.ordinal} to be replaced with its new settings`, soonMs)])
     }
     case 'moveLeader': {

@@ -4,7 +4,7 @@
  */
 import type { RenderedFile } from '../domain/blueprint.ts'
 import { commonName, internalName } from '../domain/names.ts'
-import { address, cidr, databaseName, identifier, integer, lines, pem } from './encode.ts'
+import { absolutePath, address, cidr, databaseName, identifier, integer, lines, pem } from './encode.ts'
 import { renderBackends, type EndpointTarget } from './endpointBackends.ts'
 import { keyPairFiles, plainFile, rendered, secretFile, trustFile } from './rendered.ts'
 import type { KeyMaterial, Rendered } from './rendered.ts'
@@ -57,7 +57,7 @@ function haproxy(input: EndpointInput): string {
   const clients = input.maxConnections * 2 + 50
   return renderTemplate('endpoint/haproxy.cfg', {
     controller: identifier(commonName.controller(input.installation)),
-    backends: renderBackends(input.target),
+    backends: renderBackends(input.target, input.databaseName),
     maxConnections: integer(clients),
     serverMaxConnections: integer(clients * 2),
     pooledConnections: integer(pooledConnections),
@@ -73,6 +73,7 @@ function pgbouncer(input: EndpointInput): string {
     controller: identifier(commonName.controller(input.installation)),
     database: databaseName(input.databaseName),
     endpoint: address(internalName.endpoint(input.endpointId)),
+    socketDirectory: input.target.kind === 'cluster' ? absolutePath('/run/pgbouncer') : lines([]),
     poolSize: integer(Math.max(3, Math.floor(input.maxConnections * 0.4))),
     reserveSize: integer(Math.max(1, Math.floor(input.maxConnections * 0.1))),
     serverConnections: integer(serverConnections),

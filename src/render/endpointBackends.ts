@@ -1,5 +1,5 @@
 /** The part of a proxy's configuration that says where its clients are sent. Pure. */
-import { address, encoded, identifier, lines, port } from './encode.ts'
+import { address, databaseName, encoded, identifier, lines, port } from './encode.ts'
 import type { Encoded } from './encode.ts'
 import { renderPart } from './template.ts'
 
@@ -17,12 +17,14 @@ export type EndpointTarget =
   | { readonly kind: 'standalone'; readonly address: string; readonly port: number }
   | { readonly kind: 'cluster'; readonly servers: readonly ClusterServer[] }
 
-export function renderBackends(target: EndpointTarget): Encoded {
+/** `database`: the customer's, by whose name PgBouncer knows its pools. */
+export function renderBackends(target: EndpointTarget, database: string): Encoded {
   switch (target.kind) {
     case 'standalone':
       return renderPart('endpoint/backends-standalone.cfg', { address: address(target.address), port: port(target.port) })
     case 'cluster':
       return renderPart('endpoint/backends-cluster.cfg', {
+        database: databaseName(database),
         leaders: lines(target.servers.map(checkedLine)),
         replicas: lines(target.servers.map(checkedLine)),
         standIns: lines(target.servers.map(standInLine)),

@@ -76,17 +76,31 @@ function experimentOf({ name, goal, durability = 'strict', strike }: Case, varia
     ...(variant === 'plain' && { mostRuns: plainRuns }),
     async sample(rig, say) {
       await goTo(rig, { durability, guard: variant === 'holdfast' }, say)
-      const { gapMs, seen } = await strikeAndMeasure(rig, strike, say)
+      const { gapMs, seen } = await strikeAndMeasure(rig, strike, say, { withPool: false })
       return { numbers: [gapMs], seen }
     },
   }
+}
+
+/** What a client of the pool notices of a planned move: a longer answer, and never an error. */
+const pooledSwitchover: Experiment<Rig> = {
+  series: [
+    { case: 'switchoverPooled', variant: 'holdfast', unit: 'ms', goal: { median: 1_000, max: 2_000 } },
+    { case: 'switchoverPooledErrors', variant: 'holdfast', unit: 'errors', goal: { median: 0, max: 0 } },
+  ],
+  async sample(rig, say) {
+    await goTo(rig, { durability: 'strict', guard: true }, say)
+    const { pooled, seen } = await strikeAndMeasure(rig, switchOver, say, { withPool: true })
+    return { numbers: [pooled.gapMs, pooled.errors], seen }
+  },
 }
 
 const bench: Bench<Rig> = {
   name: 'failover',
   // guard and durability change rarely in this order, and each change takes a while
   experiments: [
-    ...strictCases().map((one) => experimentOf(one, 'holdfast')), ...strictCases().map((one) => experimentOf(one, 'plain')),
+    ...strictCases().map((one) => experimentOf(one, 'holdfast')), pooledSwitchover,
+    ...strictCases().map((one) => experimentOf(one, 'plain')),
     ...quorumCases().map((one) => experimentOf(one, 'plain')), ...quorumCases().map((one) => experimentOf(one, 'holdfast')),
   ],
   open: openRig,

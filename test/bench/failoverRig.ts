@@ -1,8 +1,9 @@
 /** One cluster at a time in an installation of its own, with or without the guard; struck, measured, and whole again before the next run. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { memberPlaces, openHaProject, orderCluster, removeCluster, untilClusterSettled, type ClusterCustomer } from '../harness/ha/customer.ts'
+import { asCustomer, memberPlaces, openHaProject, orderCluster, removeCluster, untilClusterSettled, type ClusterCustomer } from '../harness/ha/customer.ts'
 import type { Strike } from '../harness/ha/fault.ts'
 import { untilWhole, type MemberPlace } from '../harness/ha/members.ts'
+import { startPooled, type PooledClient } from '../harness/ha/pooled.ts'
 import { openSite, type Site } from '../harness/ha/site.ts'
 import { startWatch } from '../harness/ha/watch.ts'
 import { closeInstallation, openInstallation, restartController, type Installation, type Places } from './installation.ts'
@@ -67,12 +68,20 @@ async function makeCluster(rig: Rig, durability: 'strict' | 'quorum', say: Say):
   return { durability, customer, places: members }
 }
 
-export async function strikeAndMeasure(rig: Rig, strike: Strike, say: Say): Promise<{ readonly gapMs: number; readonly seen: Seen }> {
+export interface Measured {
+  readonly gapMs: number
+  /** Of a client of the pool that keeps its one session and writes. */
+  readonly pooled: { readonly gapMs: number; readonly errors: number }
+  readonly seen: Seen
+}
+
+export async function strikeAndMeasure(rig: Rig, strike: Strike, say: Say, { withPool }: { readonly withPool: boolean }): Promise<Measured> {
   const { site, cluster } = rig
   if (cluster === null) throw new Error('there is no cluster to strike')
   await untilClusterSettled(site, cluster.customer.id, settledLimitMs)
   const whole = await untilWhole(site, cluster.places, wholeLimitMs)
   const watch = await startWatch(site, cluster.customer, cluster.places, { withHistory: false })
+  const pooled = withPool ? await writeThroughPool(cluster.customer) : null
   try {
     const { writer } = watch
     await writer.acknowledgedAfter(writer.now(), steadyLimitMs)
@@ -86,9 +95,16 @@ export async function strikeAndMeasure(rig: Rig, strike: Strike, say: Say): Prom
     await untilWhole(site, cluster.places, wholeLimitMs)
     const healedMs = Math.round(writer.now() - struckAt)
     const { acked, warned, lost, doubleWriters, errors } = await watch.end()
+    const pool = { gapMs: pooled?.longestGapMs ?? 0, errors: pooled?.errors.length ?? 0 }
+    if (pooled !== null) say(`  through the pool: gap ${Math.round(pool.gapMs)} ms, ${pooled.answers} answers, errors ${JSON.stringify(pooled.errors)}`)
     say(`  ${fault.target}: gap ${Math.round(gapMs)} ms, whole after ${healedMs} ms, ${acked} acknowledged, ${warned} with a warning, ${lost} lost, ${JSON.stringify(errors)}`)
-    return { gapMs, seen: { acked, lost, doubleWriters: doubleWriters.length, errors } }
+    return { gapMs, pooled: pool, seen: { acked, lost, doubleWriters: doubleWriters.length, errors } }
   } finally {
-    await watch.stop()
+    await Promise.all([watch.stop(), pooled?.stop()])
   }
+}
+
+async function writeThroughPool({ pooled }: ClusterCustomer): Promise<PooledClient> {
+  await asCustomer(pooled, (client) => client.query('create table if not exists through_pool (id bigint generated always as identity)'))
+  return startPooled(pooled, 'insert into through_pool default values')
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pausePool, resumePool, spareReads } from '../../src/clients/haproxy/pooling.ts'
 import { applyRouting, leaderGone, leaderIs, leaderStays } from '../../src/clients/haproxy/routing.ts'
 import { loadedRevision, runtimeCommand, showServersState, type RuntimeAddress } from '../../src/clients/haproxy.ts'
 import type { Blueprint } from '../../src/domain/blueprint.ts'
@@ -16,6 +17,10 @@ import { openFakeCluster, visit, type FakeCluster, type Visit } from './fakeClus
 const testMs = 180_000
 const turns = 60
 const patienceMs = 3_000
+/** As pooler.lua has it. */
+const poolLimitMs = 7_000
+/** Checks of replicas come every second. */
+const checkedMs = 300
 const signal = AbortSignal.timeout(testMs)
 const publicBind = '127.0.0.1'
 const rig = await openRig({ images: await testImages(), signal })
@@ -69,6 +74,12 @@ after(async () => {
   cluster.close()
   await rig.sweep()
 })
+
+async function readersMeet(): Promise<ReadonlySet<string>> {
+  const readers = await Promise.all(Array.from({ length: 6 }, readOnly))
+  for (const { socket } of readers) socket.destroy()
+  return new Set(readers.map(({ met }) => met))
+}
 
 /** What the checks have found out: the running servers of be_rw. */
 async function leads(expected: readonly string[]): Promise<void> {
@@ -179,6 +190,39 @@ test('reads go to the leader while there is no replica', async () => {
   for (const replica of [name(0), name(1)]) await runtimeCommand(address, `set server be_ro/${replica} state maint`)
   assert.equal((await readOnly()).met, name(2))
   for (const replica of [name(0), name(1)]) await runtimeCommand(address, `set server be_ro/${replica} state ready`)
+})
+
+test('the pool is paused and resumed by word, any number of times', async () => {
+  for (let time = 0; time < 2; time += 1) {
+    assert.equal(await pausePool(address, 200), 'paused')
+    assert.equal(await pausePool(address, 200), 'paused')
+    assert.equal(await runtimeCommand(address, 'holdfast resume'), 'resumed')
+    await resumePool(address)
+    assert.equal(await runtimeCommand(address, 'holdfast resume'), 'was not paused')
+  }
+})
+
+test('a pool that nobody resumes resumes by itself', async () => {
+  assert.equal(await pausePool(address, 200), 'paused')
+  // whoever asked would resume it
+  await sleep(poolLimitMs + patienceMs)
+  assert.equal(await runtimeCommand(address, 'holdfast resume'), 'was not paused')
+})
+
+test('a replica that is spared gets no new readers for a while, although its checks go well', async () => {
+  const replicas = [name(0), name(1)]
+  await until('both replicas to be used', async () => {
+    const met = await readersMeet()
+    return replicas.every((one) => met.has(one)) && met.size === 2 ? true : new NotYet([...met].join())
+  })
+  assert.equal(await spareReads(address, name(1), 200), 'spared')
+  for (let round = 0; round < 8; round += 1) {
+    assert.deepEqual([...await readersMeet()], [name(0)])
+    await sleep(checkedMs)
+  }
+  await until('it to be used again', async () => ((await readersMeet()).size === 2 ? true : new NotYet('spared')), { limitMs: 30_000 })
+  await assert.rejects(spareReads(address, 'nobody', 200), (error) => isHoldfastError(error) && /No such server/.test(error.message))
+  await assert.rejects(spareReads(address, 'm1; disable server be_rw/m2', 200), RangeError)
 })
 
 test('another list of members reaches the proxy without a new container, and whoever is connected stays', async () => {

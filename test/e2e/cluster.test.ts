@@ -15,6 +15,7 @@ import { asCustomer, memberPlaces, openHaProject, orderCluster, removeCluster, u
 import { etcdPlaces } from '../harness/ha/etcd.ts'
 import { lookAtCluster, untilWhole, type MemberPlace, type Whole } from '../harness/ha/members.ts'
 import { directTo, openSession, within } from '../harness/ha/session.ts'
+import { startNewcomer, startPooled } from '../harness/ha/pooled.ts'
 import { openSite, type Site } from '../harness/ha/site.ts'
 import { startWatch, type Watch } from '../harness/ha/watch.ts'
 import { openService, type TestService } from '../harness/service.ts'
@@ -156,6 +157,21 @@ describe('a highly available database', () => {
     assert.ok(after.replicas.some(({ name }) => name === leader.name), 'the former leader follows')
   })
 
+  test('lets clients of its pools wait while its leader moves, without one error', async (t) => {
+    await asCustomer(customer.pooled, (client) => client.query('create table if not exists pooled (id bigint generated always as identity)'))
+    const writers = await Promise.all([1, 2, 3].map(() => startPooled(customer.pooled, 'insert into pooled default values returning id')))
+    const readers = await Promise.all([1, 2, 3].map(() => startPooled(customer.pooledReads, 'select count(*) from pooled')))
+    const newcomers = await Promise.all([customer.pooled, customer.pooledReads].map((config) => startNewcomer(config, 'select 1')))
+    const clients = [...writers, ...readers, ...newcomers]
+    t.diagnostic((await perform({ kind: 'switchover' })).join(', '))
+    // the proxies end what was left at the former replica some seconds later
+    const before = clients.map(({ answers }) => answers)
+    await until('everybody to go on', () => Promise.resolve(clients.every(({ answers }, index) => answers > (before[index] ?? 0) + 200) ? true : new NotYet('too few answers')), { limitMs: steadyLimitMs })
+    await Promise.all(clients.map((client) => client.stop()))
+    for (const [kind, all] of [['writers', writers], ['readers', readers], ['newcomers', newcomers]] as const) t.diagnostic(`${kind} waited ${Math.round(Math.max(...all.map(({ longestGapMs }) => longestGapMs)))} ms`)
+    assert.deepEqual(clients.flatMap(({ errors }) => errors), [])
+  })
+
   test('is backed up from whoever leads now, and a restore follows the change of timelines', async () => {
     const mark = (text: string): Promise<unknown> => asCustomer(customer.readWrite, async (client) => {
       await client.query('create table if not exists marks (text text)')
@@ -170,10 +186,29 @@ describe('a highly available database', () => {
     await deleteDatabase(service, copy)
   })
 
-  test('restarts one member after the other, the leader last', async (t) => {
+  test('is restored as a cluster of its own, whole, when that is asked for', async (t) => {
+    const began = performance.now()
+    const copy = await restored(service, customer, { name: 'shop-whole', topology: 'ha' })
+    const members = await memberPlaces(site, copy.id)
+    const { leader } = await untilWhole(site, members, wholeLimitMs)
+    t.diagnostic(`${Math.round((performance.now() - began) / 1_000)} s from the call to two synchronous replicas`)
+    assert.equal(await withSession(service, copy, (client) => ask(client, `select string_agg(text, ', ' order by text) from marks`)), 'after the first move')
+    await withSession(service, copy, (client) => ask(client, `insert into marks values ('in the copy') returning text`))
+    assert.match(await atMember(leader, 'show synchronous_standby_names'), /^2 \(/)
+    await deleteDatabase(service, copy)
+  })
+
+  test('restarts one member after the other, the leader last, and clients of its pools see no error', async (t) => {
     const { leader } = await whole()
     const before = await startsOf()
+    const writer = await startPooled(customer.pooled, 'insert into pooled default values returning id')
+    const readers = await Promise.all([1, 2, 3].map(() => startPooled(customer.pooledReads, 'select count(*) from pooled')))
+    const newcomer = await startNewcomer(customer.pooledReads, 'select 1')
+    const clients = [writer, ...readers, newcomer]
     t.diagnostic((await perform({ kind: 'restart' })).join(', '))
+    await Promise.all(clients.map((client) => client.stop()))
+    t.diagnostic(`the writer waited ${Math.round(writer.longestGapMs)} ms, readers ${Math.round(Math.max(...readers.map(({ longestGapMs }) => longestGapMs)))} ms`)
+    assert.deepEqual(clients.flatMap(({ errors }) => errors), [])
     const after = await startsOf()
     for (const { name } of places) assert.notEqual(after.get(name), before.get(name), `${name} was started anew`)
     const last = [...after].toSorted(([, left], [, right]) => (left < right ? -1 : 1)).at(-1)

@@ -69,7 +69,7 @@ export async function openRig({ images, signal, over = {}, installation = newIns
     postgres: { identity: () => sample.controller, clock: { now: () => new Date() } },
     repositories: { store, bucket: `${installation}-backups` },
     etcd: noEtcd,
-    mover: { move: () => Promise.resolve({ kind: 'refused', reason: 'there is no cluster here' }) },
+    mover: { move: () => Promise.resolve({ kind: 'refused', reason: 'there is no cluster here' }), drainReads: () => Promise.resolve() },
     ...over,
   })
   return { installation, engine, sample, blueprinter, executor, sweep: () => sweep(engine, run, signal) }

@@ -31,7 +31,10 @@ class Stage {
       this.did.push(`route ${what} ${name}`)
       return Promise.resolve([])
     }
-    const route: Route = { away: tell('away from'), back: tell('back to'), to: tell('to'), rest: () => undefined }
+    const route: Route = {
+      away: tell('away from'), back: tell('back to'), to: tell('to'),
+      pausePool: () => tell('pause')('the pool'), resumePool: () => tell('resume')('the pool'), readElsewhere: tell('read elsewhere than'), rest: () => undefined,
+    }
     const world = {
       installation: 'test',
       engineOf: () => ({

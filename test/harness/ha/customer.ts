@@ -16,6 +16,9 @@ export interface ClusterCustomer {
   /** To the read-write port; TLS with the host's name verified. */
   readonly readWrite: pg.ClientConfig
   readonly readOnly: pg.ClientConfig
+  /** To the pool of the leader, and to that of the replicas. */
+  readonly pooled: pg.ClientConfig
+  readonly pooledReads: pg.ClientConfig
 }
 
 export interface Wish {
@@ -42,8 +45,12 @@ export async function orderCluster({ api, ca }: Pick<Site, 'api' | 'ca'>, projec
   const { endpoint, credentials } = made
   if (endpoint === null) throw new Error(`the database ${wish.name} was made without an endpoint`)
   const connection = { host: endpoint.host, ...credentials, ssl: { ca } }
-  const { rw, ro } = endpoint.ports
-  return { id: made.id, name: wish.name, login: credentials, readWrite: { ...connection, port: rw }, readOnly: { ...connection, port: ro } }
+  const { rw, ro, pooled } = endpoint.ports
+  return {
+    id: made.id, name: wish.name, login: credentials,
+    readWrite: { ...connection, port: rw }, readOnly: { ...connection, port: ro },
+    pooled: { ...connection, port: pooled }, pooledReads: { ...connection, port: pooled, database: `${credentials.database}_ro` },
+  }
 }
 
 /** Three members are there; whether they run is for others to see. */

@@ -10,7 +10,8 @@ local function is_checked(backend)
   if checked[backend] then return true end
   for _, server in pairs(core.backends[backend].servers) do
     local status = server:get_stats().check_status
-    if status == "INI" or status == "" then return false end
+    -- a check that is under way has an asterisk in front
+    if status == "" or status:match("INI$") then return false end
   end
   checked[backend] = true
   return true

@@ -1,0 +1,46 @@
+/**
+ * What a cluster's proxy does for clients of its pool during planned changes: see `pooler.lua` in its image. Whoever asks may die: the
+ * proxy itself ends a pause after seven seconds, and a spared server gets readers again after fifteen.
+ */
+import { HoldfastError } from '../../domain/errors.ts'
+import { runtimeCommand, type RuntimeAddress } from '../haproxy.ts'
+
+/**
+ * `paused`: nobody is in a transaction, and the pool has let go of its servers. `busy`: transactions were still open when the time was
+ * over; nobody new gets in, and it is paused as soon as they have ended.
+ */
+export type PoolPause = 'paused' | 'busy'
+
+/**
+ * Of the leader's pool. Waits for open transactions for `budgetMs` at most. Errors: `MemberUnreachable` when the proxy cannot be asked,
+ * `Internal` when its pool refuses; either may be paused all the same.
+ */
+export async function pausePool(address: RuntimeAddress, budgetMs: number, signal?: AbortSignal): Promise<PoolPause> {
+  return outcomeOf(address, `holdfast pause ${milliseconds(budgetMs)}`, ['paused', 'busy'], budgetMs, signal)
+}
+
+/** One that is not paused is left alone. Errors: as `pausePool`. */
+export async function resumePool(address: RuntimeAddress, signal?: AbortSignal): Promise<void> {
+  await outcomeOf(address, 'holdfast resume', ['resumed', 'was not paused'], 0, signal)
+}
+
+/** Readers of the pool that were still in a transaction at that server when the time was over are `busy`; they meet its end. */
+export type Spared = 'spared' | 'busy'
+
+/** No new readers for this server, and those of the pool leave it between two transactions. Errors: as `pausePool`. */
+export async function spareReads(address: RuntimeAddress, server: string, budgetMs: number, signal?: AbortSignal): Promise<Spared> {
+  if (!/^[A-Za-z0-9_.-]{1,64}$/.test(server)) throw new RangeError(`not the name of a server: ${JSON.stringify(server.slice(0, 80))}`)
+  return outcomeOf(address, `holdfast spare ${server} ${milliseconds(budgetMs)}`, ['spared', 'busy'], budgetMs, signal)
+}
+
+async function outcomeOf<T extends string>(address: RuntimeAddress, command: string, outcomes: readonly T[], budgetMs: number, signal?: AbortSignal): Promise<T> {
+  // two statements of the same budget at most, and a login before each
+  const answer = await runtimeCommand({ ...address, timeoutMs: address.timeoutMs + 2 * budgetMs }, command, signal)
+  const outcome = outcomes.find((one) => one === answer)
+  if (outcome !== undefined) return outcome
+  throw new HoldfastError('Internal', `The proxy on ${address.host}:${address.port} did not carry out "${command}": ${answer.slice(0, 300)}`)
+}
+
+function milliseconds(value: number): number {
+  return Math.max(1, Math.round(value))
+}

@@ -1,0 +1,137 @@
+-- Loaded in front of a cluster, with the names of its two pools: pooled clients see a planned change of server as a delay, not an error.
+--   holdfast pause MILLISECONDS    of the leader's pool, and of who asks it for passwords: open transactions end, servers are let go,
+--                                  whoever comes waits. Answers "paused"; "busy" when transactions were still open by then: nobody new
+--                                  gets in, and it is paused as soon as they have ended.
+--   holdfast resume                answers "resumed" or "was not paused".
+--   holdfast spare SERVER MILLISECONDS   no new readers for it for a moment, and the pool's leave it between two transactions. Answers
+--                                  "spared"; "busy" when transactions were still open there by then.
+-- Whoever asked for it may die: what is not ended in time ends by itself, and a new process begins by ending what an old one left.
+local writes <const>, reads <const>, logins <const> = table.unpack({ ... })
+local socket <const> = "unix@/run/pgbouncer/.s.PGSQL.6432"
+local pause_seconds <const> = 7
+-- Longer than a member needs to stop and to be found down.
+local spare_seconds <const> = 15
+local answer_seconds <const> = 1
+local look_ms <const> = 100
+-- When each ends by itself: of pools, and of servers.
+local paused, spared = {}, {}
+
+local function seconds()
+  local now = core.now()
+  return now.sec + now.usec / 1000000
+end
+
+-- Reads PostgreSQL's messages up to the one that says that the server is ready. Nil, or what went wrong.
+local function read_answer(tcp)
+  local failure = nil
+  while true do
+    local head = tcp:receive(5)
+    if head == nil or #head < 5 then return failure or "no answer" end
+    local kind, length = string.unpack(">c1 I4", head)
+    local body = length > 4 and tcp:receive(length - 4) or ""
+    if body == nil or #body < length - 4 then return failure or "no answer" end
+    -- its fields end with a zero each; M is the message for people
+    if kind == "E" then failure = failure or body:match("\0M([^\0]*)") or "an error without a message" end
+    if kind == "Z" then return failure end
+  end
+end
+
+-- PgBouncer's console knows the user pgbouncer by the system's user behind the socket. Nil, or what went wrong; and whether it was
+-- asked at all: what was asked may still happen.
+local function ask(statement, wait_seconds)
+  local tcp = core.tcp()
+  tcp:settimeout(wait_seconds)
+  if tcp:connect(socket) == nil then return "PgBouncer does not listen", false end
+  local greeting = string.pack(">I4 z z z z B", 196608, "user", "pgbouncer", "database", "pgbouncer", 0)
+  tcp:send(string.pack(">I4", #greeting + 4) .. greeting)
+  local failure = read_answer(tcp)
+  local is_asked = failure == nil
+  if is_asked then
+    tcp:send("Q" .. string.pack(">I4 z", #statement + 5, statement))
+    failure = read_answer(tcp)
+  end
+  tcp:close()
+  return failure, is_asked
+end
+
+local function pause(pool, wait_seconds)
+  -- before it and after it: nothing that happens meanwhile leaves it paused for ever
+  paused[pool] = seconds() + pause_seconds
+  local failure, is_asked = ask('PAUSE "' .. pool .. '"', wait_seconds)
+  paused[pool] = seconds() + pause_seconds
+  if failure == nil or failure:match("already") then return "paused" end
+  return is_asked and failure == "no answer" and "busy" or failure
+end
+
+-- A pause that came meanwhile keeps its own end.
+local function resume(pool)
+  local mine = paused[pool]
+  local failure = ask('RESUME "' .. pool .. '"', answer_seconds)
+  -- may be the answer just before a pause that is on its way: the task asks once more
+  if failure ~= nil and failure:match("not paused") then return "was not paused" end
+  if failure ~= nil then return failure end
+  if paused[pool] == mine then paused[pool] = nil end
+  return "resumed"
+end
+
+core.register_cli({ "holdfast", "pause" }, "holdfast pause MS            : holds the clients of the pool", function(applet, _, _, ms)
+  local wait_seconds = (tonumber(ms) or 0) / 1000
+  if wait_seconds <= 0 then return applet:send("for how many milliseconds?\n") end
+  local outcome = pause(writes, wait_seconds)
+  -- whoever logs in waits, too, instead of asking a server that is on its way out
+  local of_logins = outcome == "paused" and pause(logins, wait_seconds) or outcome
+  applet:send((outcome == "paused" and of_logins or outcome) .. "\n")
+end)
+
+core.register_cli({ "holdfast", "resume" }, "holdfast resume              : ends that", function(applet)
+  resume(logins)
+  applet:send(resume(writes) .. "\n")
+end)
+
+core.register_cli({ "holdfast", "spare" }, "holdfast spare SERVER MS     : leads readers elsewhere", function(applet, _, _, name, ms)
+  local server = core.backends["be_ro"].servers[name or ""]
+  local wait_seconds = (tonumber(ms) or 0) / 1000
+  if server == nil then return applet:send("No such server.\n") end
+  if wait_seconds <= 0 then return applet:send("for how many milliseconds?\n") end
+  server:set_drain()
+  spared[name] = seconds() + spare_seconds
+  local failure = ask('RECONNECT "' .. reads .. '"', answer_seconds)
+  if failure ~= nil then return applet:send(failure .. "\n") end
+  failure = ask('WAIT_CLOSE "' .. reads .. '"', wait_seconds)
+  applet:send((failure == nil and "spared" or failure == "no answer" and "busy" or failure) .. "\n")
+end)
+
+local function due(ends)
+  local now, names = seconds(), {}
+  for name, at in pairs(ends) do
+    if at < now then names[#names + 1] = name end
+  end
+  return names
+end
+
+local function end_what_is_due()
+  for name, at in pairs(spared) do
+    local server = core.backends["be_ro"].servers[name]
+    -- once it is down, the checks know best when it is fit for readers again
+    local is_over = at < seconds() or server == nil or server:get_stats().status:sub(1, 4) == "DOWN"
+    if is_over then spared[name] = nil end
+    if is_over and server ~= nil then server:set_ready() end
+  end
+  for _, pool in ipairs(due(paused)) do
+    local mine = paused[pool]
+    local outcome = resume(pool)
+    -- one that cannot be resumed is tried again in a while
+    local is_over = outcome == "resumed" or outcome == "was not paused"
+    if paused[pool] == mine then paused[pool] = not is_over and seconds() + answer_seconds or nil end
+  end
+end
+
+for _, pool in ipairs({ writes, logins }) do paused[pool] = 0 end
+core.register_task(function()
+  while true do
+    core.msleep(look_ms)
+    -- an error would end the task, and nobody would be let go any more
+    local is_well, reason = pcall(end_what_is_due)
+    if not is_well then core.Warning("the pools were not looked after: " .. tostring(reason)) end
+  end
+end)
