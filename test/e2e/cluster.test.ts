@@ -172,6 +172,19 @@ describe('a highly available database', () => {
     assert.deepEqual(clients.flatMap(({ errors }) => errors), [])
   })
 
+  test('does not wait for a pooled transaction that stays open: it is cut off, and nobody else', async () => {
+    const slow = await openSession(customer.pooled, askMs)
+    await slow.client.query('begin')
+    await slow.client.query('insert into pooled default values')
+    const writer = await startPooled(customer.pooled, 'insert into pooled default values returning id')
+    const newcomer = await startNewcomer(customer.pooled, 'select 1')
+    await perform({ kind: 'switchover' })
+    await assert.rejects(slow.client.query('commit'))
+    slow.leave()
+    await Promise.all([writer, newcomer].map((client) => client.stop()))
+    assert.deepEqual([...writer.errors, ...newcomer.errors], [])
+  })
+
   test('is backed up from whoever leads now, and a restore follows the change of timelines', async () => {
     const mark = (text: string): Promise<unknown> => asCustomer(customer.readWrite, async (client) => {
       await client.query('create table if not exists marks (text text)')

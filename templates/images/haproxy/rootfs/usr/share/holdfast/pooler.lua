@@ -79,7 +79,7 @@ core.register_cli({ "holdfast", "pause" }, "holdfast pause MS            : holds
   if wait_seconds <= 0 then return applet:send("for how many milliseconds?\n") end
   local outcome = pause(writes, wait_seconds)
   -- whoever logs in waits, too, instead of asking a server that is on its way out
-  local of_logins = outcome == "paused" and pause(logins, wait_seconds) or outcome
+  local of_logins = pause(logins, wait_seconds)
   applet:send((outcome == "paused" and of_logins or outcome) .. "\n")
 end)
 
