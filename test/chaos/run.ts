@@ -22,8 +22,8 @@ export interface ChaosOptions {
 
 /** By which the firewall knows what the controller sends; nobody on a machine has it. */
 export const controllerGid = 39_417
-/** A replica that is made anew copies everything; a lease of Patroni's runs out in twenty seconds. */
-export const healLimitMs = 180_000
+/** A replica that waits for WAL that nobody has is given three minutes before it is made anew; then it copies everything. */
+export const healLimitMs = 300_000
 const settleLimitMs = 240_000
 const writeLimitMs = 60_000
 
