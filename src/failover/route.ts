@@ -1,6 +1,7 @@
 /**
- * Tells the endpoint's proxies where the leader is, before their own checks find out. Only ever of a server's health, which the checks
- * go on to correct. A proxy that cannot be told finds out by itself, so that is a value and never stops anything else.
+ * Tells the endpoint's proxies where the leader is, before their own checks find out, and whom to hold meanwhile. Checks go on to correct
+ * what is said of a server's health, and whoever is held is let go by itself: nothing outlives a controller that dies by more than
+ * seconds. A proxy that cannot be told finds out by itself, so that is a value and never stops anything else.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openRuntime, type RuntimeAddress, type RuntimeConnection } from '../clients/haproxy.ts'
