@@ -34,8 +34,8 @@ export async function spareReads(address: RuntimeAddress, server: string, budget
 }
 
 async function outcomeOf<T extends string>(address: RuntimeAddress, command: string, outcomes: readonly T[], budgetMs: number, signal?: AbortSignal): Promise<T> {
-  // two statements of the same budget at most, and a login before each
-  const answer = await runtimeCommand({ ...address, timeoutMs: address.timeoutMs + 2 * budgetMs }, command, signal)
+  // two statements of the same budget at most, and before each as long for the pool's own logins
+  const answer = await runtimeCommand({ ...address, timeoutMs: address.timeoutMs + 4 * budgetMs }, command, signal)
   const outcome = outcomes.find((one) => one === answer)
   if (outcome !== undefined) return outcome
   throw new HoldfastError('Internal', `The proxy on ${address.host}:${address.port} did not carry out "${command}": ${answer.slice(0, 300)}`)

@@ -21,24 +21,70 @@ local function seconds()
   return now.sec + now.usec / 1000000
 end
 
--- Reads PostgreSQL's messages up to the one that says that the server is ready. Nil, or what went wrong.
+-- A message's number of fields, and each as `read` finds it.
+local function fields(body, read)
+  local count, at = string.unpack(">I2", body)
+  local found = {}
+  for index = 1, count do found[index], at = read(body, at) end
+  return found
+end
+
+local function column(body, at)
+  local name, behind = string.unpack("z", body, at)
+  -- table, attribute, type, length, modifier, format
+  return name, behind + 18
+end
+
+local function value(body, at)
+  local length, behind = string.unpack(">i4", body, at)
+  if length < 0 then return "", behind end
+  return body:sub(behind, behind + length - 1), behind + length
+end
+
+-- Reads PostgreSQL's messages up to the one that says that the server is ready. Nil, or what went wrong; and the rows by column.
 local function read_answer(tcp)
-  local failure = nil
+  local failure, columns, rows = nil, {}, {}
   while true do
     local head = tcp:receive(5)
-    if head == nil or #head < 5 then return failure or "no answer" end
+    if head == nil or #head < 5 then return failure or "no answer", rows end
     local kind, length = string.unpack(">c1 I4", head)
     local body = length > 4 and tcp:receive(length - 4) or ""
-    if body == nil or #body < length - 4 then return failure or "no answer" end
+    if body == nil or #body < length - 4 then return failure or "no answer", rows end
     -- its fields end with a zero each; M is the message for people
     if kind == "E" then failure = failure or body:match("\0M([^\0]*)") or "an error without a message" end
-    if kind == "Z" then return failure end
+    if kind == "T" then columns = fields(body, column) end
+    if kind == "D" then
+      local row = {}
+      for index, text in ipairs(fields(body, value)) do row[columns[index] or index] = text end
+      rows[#rows + 1] = row
+    end
+    if kind == "Z" then return failure, rows end
+  end
+end
+
+local function run(tcp, statement)
+  tcp:send("Q" .. string.pack(">I4 z", #statement + 5, statement))
+  return read_answer(tcp)
+end
+
+-- PgBouncer ends a login of its own that is under way when it pauses or reconnects, takes that for a server that fails, and answers
+-- whoever comes next with that error: so it is asked between two logins, as far as there is time.
+local function await_logins(tcp, pool, wait_seconds)
+  local ends = seconds() + wait_seconds
+  while seconds() < ends do
+    local failure, rows = run(tcp, "SHOW POOLS")
+    local under_way = 0
+    for _, row in ipairs(rows) do
+      if row.database == pool then under_way = under_way + (tonumber(row.sv_login) or 0) end
+    end
+    if failure ~= nil or under_way == 0 then return end
+    core.msleep(2)
   end
 end
 
 -- PgBouncer's console knows the user pgbouncer by the system's user behind the socket. Nil, or what went wrong; and whether it was
--- asked at all: what was asked may still happen.
-local function ask(statement, wait_seconds)
+-- asked at all: what was asked may still happen. `unsettled`: a pool whose logins under way are waited for as long again.
+local function ask(statement, wait_seconds, unsettled)
   local tcp = core.tcp()
   tcp:settimeout(wait_seconds)
   if tcp:connect(socket) == nil then return "PgBouncer does not listen", false end
@@ -47,8 +93,8 @@ local function ask(statement, wait_seconds)
   local failure = read_answer(tcp)
   local is_asked = failure == nil
   if is_asked then
-    tcp:send("Q" .. string.pack(">I4 z", #statement + 5, statement))
-    failure = read_answer(tcp)
+    if unsettled ~= nil then await_logins(tcp, unsettled, wait_seconds) end
+    failure = run(tcp, statement)
   end
   tcp:close()
   return failure, is_asked
@@ -57,7 +103,7 @@ end
 local function pause(pool, wait_seconds)
   -- before it and after it: nothing that happens meanwhile leaves it paused for ever
   paused[pool] = seconds() + pause_seconds
-  local failure, is_asked = ask('PAUSE "' .. pool .. '"', wait_seconds)
+  local failure, is_asked = ask('PAUSE "' .. pool .. '"', wait_seconds, pool)
   paused[pool] = seconds() + pause_seconds
   if failure == nil or failure:match("already") then return "paused" end
   return is_asked and failure == "no answer" and "busy" or failure
@@ -95,7 +141,7 @@ core.register_cli({ "holdfast", "spare" }, "holdfast spare SERVER MS     : leads
   if wait_seconds <= 0 then return applet:send("for how many milliseconds?\n") end
   server:set_drain()
   spared[name] = seconds() + spare_seconds
-  local failure = ask('RECONNECT "' .. reads .. '"', answer_seconds)
+  local failure = ask('RECONNECT "' .. reads .. '"', wait_seconds, reads)
   if failure ~= nil then return applet:send(failure .. "\n") end
   failure = ask('WAIT_CLOSE "' .. reads .. '"', wait_seconds)
   applet:send((failure == nil and "spared" or failure == "no answer" and "busy" or failure) .. "\n")
