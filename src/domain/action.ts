@@ -32,8 +32,11 @@ export type Action =
   | { readonly kind: 'growDataVolume'; readonly hostId: string; readonly memberId: string; readonly name: string; readonly bytes: number }
   | { readonly kind: 'createContainer'; readonly blueprint: Blueprint }
   | { readonly kind: 'startContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
-  /** `drains`: the replica in it; its readers are led elsewhere first, as far as they let themselves. */
-  | { readonly kind: 'stopContainer'; readonly hostId: string; readonly containerId: string; readonly name: string; readonly timeoutSeconds: number; readonly drains?: { readonly instanceId: string; readonly memberId: string } }
+  /**
+   * `drains`: the replica in it; its readers are led elsewhere first, as far as they let themselves. `returns`: the only server of the
+   * database is in it and comes back at once; its clients wait meanwhile.
+   */
+  | { readonly kind: 'stopContainer'; readonly hostId: string; readonly containerId: string; readonly name: string; readonly timeoutSeconds: number; readonly drains?: { readonly instanceId: string; readonly memberId: string }; readonly returns?: true }
   | { readonly kind: 'removeContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   | { readonly kind: 'installFiles'; readonly blueprint: Blueprint; readonly containerId: string }
   | { readonly kind: 'prepareDatabase'; readonly memberId: string }

@@ -10,6 +10,7 @@ import { label, resourceNames } from '../domain/names.ts'
 import type { ActionResult, Executor } from '../domain/ports.ts'
 import type { JobBlueprinter, RepositoryKeys } from '../render/blueprints.ts'
 import { expireBackups, purgeRepositories, readBackBackup, type Agent, type Repositories } from './backups.ts'
+import { holdClients } from './clients.ts'
 import { createContainer, installFiles, removeContainer, startContainer, stopContainer } from './containers.ts'
 import { disksOf } from './disks.ts'
 import { endAtOnce, reinitialiseMember, restartPostgres, type MemberTools } from './members.ts'
@@ -85,8 +86,7 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'reinitialiseMember':
       return reinitialiseMember(memberTools(options), action, desired, signal)
     case 'stopContainer':
-      if (action.drains !== undefined) await options.mover.drainReads(action.drains, signal)
-      return stopContainer(engines(action.hostId), action.containerId, action.timeoutSeconds, signal)
+      return stopServer(options, action, desired, signal)
     case 'removeContainer':
       return removeContainer(engines(action.hostId), action.containerId, installation, signal)
     case 'installFiles':
@@ -106,6 +106,13 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'purgeRepositories':
       return purgeRepositories(repositories, action, desired, signal)
   }
+}
+
+async function stopServer({ mover, postgres, engines }: ExecutorOptions, action: Extract<Action, { readonly kind: 'stopContainer' }>, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
+  if (action.drains !== undefined) await mover.drainReads(action.drains, signal)
+  const held = action.returns === true ? await holdClients(postgres, desired, signal) : noRecords
+  await stopContainer(engines(action.hostId), action.containerId, action.timeoutSeconds, signal)
+  return held
 }
 
 async function moveLeader(mover: LeaderMover, { instanceId, leaderId, candidateId }: Extract<Action, { readonly kind: 'switchover' }>, signal: AbortSignal): Promise<void> {

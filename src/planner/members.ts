@@ -2,10 +2,11 @@
  * The members of a serving instance: data volume, container, loaded configuration, what PostgreSQL must hold inside.
  * A database once initialised is never given an empty volume: a missing one is terminal.
  */
+import type { Action } from '../domain/action.ts'
 import type { Blueprint } from '../domain/blueprint.ts'
 import type { Instance, Member } from '../domain/desired.ts'
 import type { ContainerSeen, PostgresSeen } from '../domain/observed.ts'
-import { planContainer } from './containers.ts'
+import { planContainer, type ContainerPlan } from './containers.ts'
 import { planCredentials } from './credentials.ts'
 import { act, block, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { planReadOnly, planSize } from './storage.ts'
@@ -36,9 +37,15 @@ function planMember(input: PlanInput, instance: Instance, member: Member): Part 
   const size = planSize(input, member)
   const blueprint = input.blueprints.members.get(member.id)
   if (blueprint === undefined) return merge([size, waitFor('the certificate of the member to be issued', probeLaterMs)])
-  const plan = planContainer(input, blueprint, `PostgreSQL (member ${member.ordinal})`)
+  const plan = returning(planContainer(input, blueprint, `PostgreSQL (member ${member.ordinal})`))
   if (plan.running === null) return merge([size, plan.part])
   return merge([size, plan.part, planServer(input, { instance, member, blueprint, container: plan.running })])
+}
+
+/** It is stopped to be replaced, and for nothing else: its clients wait until it is back. */
+function returning(plan: ContainerPlan): ContainerPlan {
+  const actions = plan.part.actions.map((action): Action => (action.kind === 'stopContainer' ? { ...action, returns: true } : action))
+  return { ...plan, part: { ...plan.part, actions } }
 }
 
 function planDataVolume(input: PlanInput, instance: Instance, member: Member): Part | 'present' {

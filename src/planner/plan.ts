@@ -17,7 +17,7 @@ import { planEndpoint } from './endpoint.ts'
 import { planFinishedJobs } from './jobs.ts'
 import { planDataVolumes, planMembers } from './members.ts'
 import { planNetworks } from './networks.ts'
-import { block, changesAnything, isSettled, merge, nothing, type Part, type PlanInput } from '../domain/part.ts'
+import { block, changesAnything, isSettled, merge, nothing, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { primaryMember } from '../domain/reading.ts'
 
 /** `extra` is what an unfinished operation decided for this pass. */
@@ -59,9 +59,20 @@ function planServing(input: PlanInput): Part {
   const instance = planInstance(input)
   // PostgreSQL takes a while to come up: the endpoint is made meanwhile, and does not compete with its start for the engine
   if (instance.actions.some(makesMember)) return merge([networks, certificates, instance])
+  const endpoint = planEndpoint(input)
   // what serves comes before what is tidied up: only one of them may be disruptive
-  return merge([networks, certificates, instance, planEndpoint(input), planFinishedJobs(input)])
+  return merge([networks, certificates, afterEndpoint(instance, endpoint), endpoint, planFinishedJobs(input)])
 }
+
+/** A proxy that begins anew knows nothing of the clients that it was told to hold: first it has its configuration, then its server is replaced. */
+function afterEndpoint(instance: Part, endpoint: Part): Part {
+  const early = instance.actions.filter((action) => action.kind === 'stopContainer' && action.returns === true)
+  if (early.length === 0 || endpoint.actions.length === 0) return instance
+  const part = { ...instance, actions: instance.actions.filter((action) => !early.includes(action)) }
+  return merge([part, waitFor('the endpoint to load its new configuration, before its server is replaced', endpointLookMs)])
+}
+
+const endpointLookMs = 100
 
 /** Volumes, and a cluster's scope in etcd. */
 function planFoundations(input: PlanInput): Part {

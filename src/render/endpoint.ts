@@ -4,8 +4,8 @@
  */
 import type { RenderedFile } from '../domain/blueprint.ts'
 import { commonName, internalName } from '../domain/names.ts'
-import { absolutePath, address, cidr, databaseName, identifier, integer, lines, pem } from './encode.ts'
-import { renderBackends, type EndpointTarget } from './endpointBackends.ts'
+import { address, cidr, databaseName, identifier, integer, lines, pem } from './encode.ts'
+import { backendScripts, renderBackends, type EndpointTarget } from './endpointBackends.ts'
 import { keyPairFiles, plainFile, rendered, secretFile, trustFile } from './rendered.ts'
 import type { KeyMaterial, Rendered } from './rendered.ts'
 import { renderTemplate } from './template.ts'
@@ -32,6 +32,7 @@ export function renderEndpoint(input: EndpointInput): Rendered {
   const controller = identifier(commonName.controller(input.installation))
   const files = [
     plainFile('/conf/haproxy.cfg', haproxy(input)),
+    ...backendScripts(input.target),
     plainFile('/conf/pgbouncer.ini', pgbouncer(input)),
     plainFile('/conf/pgbouncer_hba.conf', renderTemplate('endpoint/pgbouncer_hba.conf', { controller })),
     // The console's user must be known by name; without a password only its certificate lets it in.
@@ -73,7 +74,6 @@ function pgbouncer(input: EndpointInput): string {
     controller: identifier(commonName.controller(input.installation)),
     database: databaseName(input.databaseName),
     endpoint: address(internalName.endpoint(input.endpointId)),
-    socketDirectory: input.target.kind === 'cluster' ? absolutePath('/run/pgbouncer') : lines([]),
     poolSize: integer(Math.max(3, Math.floor(input.maxConnections * 0.4))),
     reserveSize: integer(Math.max(1, Math.floor(input.maxConnections * 0.1))),
     serverConnections: integer(serverConnections),

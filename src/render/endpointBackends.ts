@@ -1,7 +1,9 @@
-/** The part of a proxy's configuration that says where its clients are sent. Pure. */
+/** The part of a proxy's configuration that says where its clients are sent, and the scripts that it needs for that. Pure. */
+import type { RenderedFile } from '../domain/blueprint.ts'
 import { address, databaseName, encoded, identifier, lines, port } from './encode.ts'
 import type { Encoded } from './encode.ts'
-import { renderPart } from './template.ts'
+import { configHash, plainFile } from './rendered.ts'
+import { renderPart, renderTemplate } from './template.ts'
 
 export interface ClusterServer {
   /** Patroni's name of the member: the controller and HAProxy's log call it so. */
@@ -17,14 +19,29 @@ export type EndpointTarget =
   | { readonly kind: 'standalone'; readonly address: string; readonly port: number }
   | { readonly kind: 'cluster'; readonly servers: readonly ClusterServer[] }
 
+const scriptNames = {
+  standalone: ['await-server.lua', 'pooler.lua', 'await-restart.lua'],
+  cluster: ['await-server.lua', 'end-sessions.lua', 'pooler.lua'],
+} as const satisfies Record<EndpointTarget['kind'], readonly string[]>
+
+/** Loaded by what `renderBackends` says. They belong to the configuration and not to the image, which stays as old as its database. */
+export function backendScripts({ kind }: EndpointTarget): readonly RenderedFile[] {
+  return scriptNames[kind].map((name) => plainFile(`/conf/${name}`, renderTemplate(`endpoint/${name}`, {})))
+}
+
 /** `database`: the customer's, by whose name PgBouncer knows its pools. */
 export function renderBackends(target: EndpointTarget, database: string): Encoded {
+  // a proxy begins anew when this text is another one: so it names what else it reads
+  const scripts = encoded`scripts ${identifier(configHash(backendScripts(target)))}`
   switch (target.kind) {
     case 'standalone':
-      return renderPart('endpoint/backends-standalone.cfg', { address: address(target.address), port: port(target.port) })
+      return renderPart('endpoint/backends-standalone.cfg', {
+        database: databaseName(database), scripts, address: address(target.address), port: port(target.port),
+      })
     case 'cluster':
       return renderPart('endpoint/backends-cluster.cfg', {
         database: databaseName(database),
+        scripts,
         leaders: lines(target.servers.map(checkedLine)),
         replicas: lines(target.servers.map(checkedLine)),
         standIns: lines(target.servers.map(standInLine)),

@@ -6,10 +6,11 @@ import type { Database } from '../../src/client/schema.ts'
 import { tiers } from '../../src/domain/tiers.ts'
 import { containerOf, inspect, untilRunning } from '../harness/containers.ts'
 import {
-  ask, conditionOf, databaseOf, deleteDatabase, newProject, readyDatabase, reconcile, restored, session, untilBackedUp, untilCondition, untilDatabase,
+  ask, conditionOf, connectionOf, databaseOf, deleteDatabase, newProject, readyDatabase, reconcile, restored, session, untilBackedUp, untilCondition, untilDatabase,
   untilSettled, withSession, type Made,
 } from '../harness/databases.ts'
 import { endings } from '../harness/endings.ts'
+import { startNewcomer, startPooled } from '../harness/pooled.ts'
 import { openService, type TestService } from '../harness/service.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 
@@ -107,10 +108,23 @@ describe('a database in use', () => {
     assert.equal(await withSession(service, past, (it) => ask(it, 'select count(*) from moments')), '1')
   })
 
-  test('gets the limits and the storage of a larger tier, with its rows', async () => {
+  test('gets the limits and the storage of a larger tier, with its rows, while its clients wait', async (t) => {
+    const direct = await connectionOf(service, main)
+    const pool = await connectionOf(service, main, { port: 'pooled' })
+    const writer = await startPooled(pool, 'insert into moments values (gen_random_uuid()::text)')
+    const pooled = [writer, await startPooled({ ...pool, database: `${main.login.database}_ro` }, 'select count(*) from moments'), await startNewcomer(pool, 'select 1')]
+    const newcomer = await startNewcomer(direct, 'select 1')
+    const clients = [...pooled, newcomer]
+    const before = await containerOf(service, main.id, 'member')
     await answerOf(service.api.PATCH('/v1/databases/{id}', { ...path(main), body: { tier: 'standard' } }))
     await untilDatabase(service, main.id, 'the tier is reached', ({ tier, generation, observedGeneration }) => tier === 'standard' && generation === observedGeneration)
+    await Promise.all(clients.map((client) => client.stop()))
+    t.diagnostic(`clients waited ${clients.map(({ longestGapMs }) => Math.round(longestGapMs)).join(', ')} ms`)
+    assert.deepEqual(pooled.flatMap(({ errors }) => errors), [])
+    // the session that is open on the server at that moment ends with it; nobody who comes meanwhile is turned away
+    assert.ok(newcomer.errors.length <= 1, newcomer.errors.join('; '))
     const { id } = await containerOf(service, main.id, 'member')
+    assert.notEqual(id, before.id)
     const { HostConfig } = await inspect(service, id)
     assert.equal(HostConfig.Memory, tiers.standard.memoryBytes)
     assert.equal(HostConfig.CpuQuota / HostConfig.CpuPeriod, tiers.standard.cpus)
@@ -118,7 +132,7 @@ describe('a database in use', () => {
     assert.ok(Number(stdout) > tiers.standard.storageBytes * 0.95, `${stdout.trim()} bytes`)
     await withSession(service, main, async (it) => {
       assert.equal(await ask(it, 'show max_connections'), String(tiers.standard.maxConnections))
-      assert.equal(await ask(it, 'select count(*) from moments'), '2')
+      assert.equal(await ask(it, 'select count(*) from moments'), String(2 + writer.answers))
     })
   })
 })

@@ -15,7 +15,7 @@ import { asCustomer, memberPlaces, openHaProject, orderCluster, removeCluster, u
 import { etcdPlaces } from '../harness/ha/etcd.ts'
 import { lookAtCluster, untilWhole, type MemberPlace, type Whole } from '../harness/ha/members.ts'
 import { directTo, openSession, within } from '../harness/ha/session.ts'
-import { startNewcomer, startPooled } from '../harness/ha/pooled.ts'
+import { startNewcomer, startPooled } from '../harness/pooled.ts'
 import { openSite, type Site } from '../harness/ha/site.ts'
 import { startWatch, type Watch } from '../harness/ha/watch.ts'
 import { openService, type TestService } from '../harness/service.ts'

@@ -99,14 +99,16 @@ export interface SessionOptions {
   readonly database?: string
 }
 
-/** Connected with the certificate and its host name verified; the caller ends it. */
-export async function session(service: TestService, made: Made, options: SessionOptions = {}): Promise<pg.Client> {
+/** TLS with the certificate and its host name verified. */
+export async function connectionOf(service: TestService, made: Made, options: SessionOptions = {}): Promise<pg.ClientConfig> {
   const { port = 'rw', ca = service.ca, endpoint = (await databaseOf(service, made.id)).endpoint, ...login } = options
   if (endpoint === null) throw new Error(`${made.name} has no endpoint`)
-  const client = new pg.Client({
-    host: endpoint.host, port: endpoint.ports[port], ...made.login, ...login, ssl: ca === null ? false : { ca },
-    connectionTimeoutMillis: connectTimeoutMs, query_timeout: queryTimeoutMs,
-  })
+  return { host: endpoint.host, port: endpoint.ports[port], ...made.login, ...login, ssl: ca === null ? false : { ca } }
+}
+
+/** Connected; the caller ends it. */
+export async function session(service: TestService, made: Made, options: SessionOptions = {}): Promise<pg.Client> {
+  const client = new pg.Client({ ...await connectionOf(service, made, options), connectionTimeoutMillis: connectTimeoutMs, query_timeout: queryTimeoutMs })
   // a connection that breaks while nobody waits for an answer is told by its next query
   client.on('error', () => undefined)
   try {

@@ -125,6 +125,7 @@ describe('a container', () => {
     await world.settle()
     const about = world.applied.slice(before).filter((action) => ('name' in action ? action.name : 'blueprint' in action ? action.blueprint.name : '') === parts.member)
     assert.deepEqual(about.map(({ kind }) => kind), ['stopContainer', 'removeContainer', 'createContainer'])
+    assert.ok(about[0]?.kind === 'stopContainer' && about[0].returns === true, 'its clients are told to wait')
     assert.equal(world.get(shop).database.observedGeneration, 2)
   })
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { renderEndpoint, type EndpointInput } from '../../src/render/endpoint.ts'
+import { configHash } from '../../src/render/rendered.ts'
 import { certificatePem, contentOf, endpoint, privateKeyPem } from './inputs.ts'
 
 const servers = [1, 2, 3].map((ordinal) => ({
@@ -48,10 +48,21 @@ test('new clients wait while nobody can take them, and every wait is bounded by 
   }
 })
 
-test('a standalone’s proxy gets the very bytes that it had before there were clusters', () => {
+test('in front of a standalone clients wait for its planned restarts, and nobody asks after its health', () => {
   const standalone = contentOf(renderEndpoint(endpoint), '/conf/haproxy.cfg')
-  assert.equal(createHash('sha256').update(standalone).digest('hex'), '4093a7b70ec5192486e132bef4d03b78ba08af52be0c59be942c395909ddaf56')
-  assert.doesNotMatch(standalone, /lua|httpchk/)
+  assert.match(standalone, /^ {2}lua-load \/conf\/await-restart\.lua$/m)
+  assert.doesNotMatch(standalone, /httpchk/)
+})
+
+test('a proxy finds every script that it loads beside its configuration, and begins anew when one of them is another', () => {
+  for (const one of [endpoint, cluster]) {
+    const all = renderEndpoint(one)
+    const loaded = [...contentOf(all, '/conf/haproxy.cfg').matchAll(/^ {2}lua-load (\S+)/gm)].map(([, path]) => path)
+    assert.ok(loaded.length > 1)
+    for (const path of loaded) assert.notEqual(contentOf(all, path ?? ''), '')
+    const scripts = all.files.filter(({ path }) => loaded.includes(path))
+    assert.ok(contentOf(all, '/conf/haproxy.cfg').includes(`# scripts ${configHash(scripts)}`))
+  }
 })
 
 test('other servers are another configuration, and nothing can be smuggled into one', () => {

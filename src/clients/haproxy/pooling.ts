@@ -1,6 +1,7 @@
 /**
- * What a cluster's proxy does for clients of its pool during planned changes: see `pooler.lua` in its image. Whoever asks may die: the
- * proxy itself ends a pause after seven seconds, and a spared server gets readers again after fifteen.
+ * What a proxy does for its clients during planned changes: see `pooler.lua` and `await-restart.lua` among its templates. Whoever asks may
+ * die: the proxy itself ends a pause after seven seconds, a spared server gets readers again after fifteen, and a restart is awaited no
+ * longer than that.
  */
 import { HoldfastError } from '../../domain/errors.ts'
 import { runtimeCommand, type RuntimeAddress } from '../haproxy.ts'
@@ -33,9 +34,14 @@ export async function spareReads(address: RuntimeAddress, server: string, budget
   return outcomeOf(address, `holdfast spare ${server} ${milliseconds(budgetMs)}`, ['spared', 'busy'], budgetMs, signal)
 }
 
+/** In front of a standalone that is about to be stopped, to come back. `busy`: open transactions meet its end; everybody else waits. Errors: as `pausePool`. */
+export async function awaitRestart(address: RuntimeAddress, budgetMs: number, signal?: AbortSignal): Promise<'waiting' | 'busy'> {
+  return outcomeOf(address, `holdfast restart ${milliseconds(budgetMs)}`, ['waiting', 'busy'], budgetMs, signal)
+}
+
 async function outcomeOf<T extends string>(address: RuntimeAddress, command: string, outcomes: readonly T[], budgetMs: number, signal?: AbortSignal): Promise<T> {
-  // two statements of the same budget at most, and before each as long for the pool's own logins
-  const answer = await runtimeCommand({ ...address, timeoutMs: address.timeoutMs + 4 * budgetMs }, command, signal)
+  // a statement for each of three pools at most, and before it as long for the pool's own logins
+  const answer = await runtimeCommand({ ...address, timeoutMs: address.timeoutMs + 6 * budgetMs }, command, signal)
   const outcome = outcomes.find((one) => one === answer)
   if (outcome !== undefined) return outcome
   throw new HoldfastError('Internal', `The proxy on ${address.host}:${address.port} did not carry out "${command}": ${answer.slice(0, 300)}`)

@@ -1,7 +1,7 @@
 /** A client of the pool that keeps its one session, as an application does: what a planned change costs it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
-import { errorCode, openSession } from './session.ts'
+import { errorCode, openSession } from './ha/session.ts'
 
 export interface PooledClient {
   readonly errors: readonly string[]

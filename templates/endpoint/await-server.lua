@@ -1,6 +1,7 @@
+-- Inputs: none; loaded with the seconds that a client waits at most.
 -- `tcp-request content lua.await_server BACKEND`: holds a new client while the backend has no server that takes clients, for as
--- long as a failover may take. The client waits in its connection instead of being turned away and having to try again.
-local limit_seconds <const> = 7
+-- long as a failover or a restart may take. The client waits in its connection instead of being turned away and having to try again.
+local limit_seconds <const> = tonumber((...))
 local look_ms <const> = 10
 
 -- HAProxy takes servers for well until their first check; which of them leads is known only after it.
@@ -9,9 +10,10 @@ local checked = {}
 local function is_checked(backend)
   if checked[backend] then return true end
   for _, server in pairs(core.backends[backend].servers) do
-    local status = server:get_stats().check_status
+    local stats = server:get_stats()
+    local is_asked = stats.status ~= "no check"
     -- a check that is under way has an asterisk in front
-    if status == "" or status:match("INI$") then return false end
+    if is_asked and (stats.check_status == "" or stats.check_status:match("INI$")) then return false end
   end
   checked[backend] = true
   return true
@@ -29,6 +31,17 @@ end
 local hold_seconds <const> = 4
 local held = {}
 
+-- For the other scripts, too.
+Clients = {}
+
+function Clients.hold(server, for_seconds)
+  held[server] = seconds() + for_seconds
+end
+
+function Clients.admit(server)
+  held[server] = nil
+end
+
 local function is_held(server)
   local name = server:gsub("^leader%-", "")
   if held[name] ~= nil and held[name] < seconds() then held[name] = nil end
@@ -36,10 +49,10 @@ local function is_held(server)
 end
 
 core.register_cli({ "holdfast", "hold" }, "holdfast hold SERVER : no new client for it, for a moment", function(_, _, _, server)
-  held[server] = seconds() + hold_seconds
+  Clients.hold(server, hold_seconds)
 end)
 core.register_cli({ "holdfast", "admit" }, "holdfast admit SERVER : ends its hold", function(_, _, _, server)
-  held[server] = nil
+  Clients.admit(server)
 end)
 
 local function has_server(backend)
@@ -47,7 +60,8 @@ local function has_server(backend)
   if not is_checked(backend) or proxy:get_srv_act() + proxy:get_srv_bck() == 0 then return false end
   if next(held) == nil then return true end
   for name, server in pairs(proxy.servers) do
-    if not is_held(name) and server:get_stats().status:sub(1, 2) == "UP" then return true end
+    local status = server:get_stats().status
+    if not is_held(name) and (status:sub(1, 2) == "UP" or status == "no check") then return true end
   end
   return false
 end

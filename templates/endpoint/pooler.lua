@@ -1,4 +1,5 @@
--- Loaded in front of a cluster, with the names of its two pools: pooled clients see a planned change of server as a delay, not an error.
+-- Inputs: none; loaded with the names of three pools: writes, reads, and whoever is asked for passwords.
+-- Pooled clients see a planned change of server as a delay, not as an error.
 --   holdfast pause MILLISECONDS    of the leader's pool, and of who asks it for passwords: open transactions end, servers are let go,
 --                                  whoever comes waits. Answers "paused"; "busy" when transactions were still open by then: nobody new
 --                                  gets in, and it is paused as soon as they have ended.
@@ -100,11 +101,11 @@ local function ask(statement, wait_seconds, unsettled)
   return failure, is_asked
 end
 
-local function pause(pool, wait_seconds)
+local function pause(pool, wait_seconds, for_seconds)
   -- before it and after it: nothing that happens meanwhile leaves it paused for ever
-  paused[pool] = seconds() + pause_seconds
+  paused[pool] = seconds() + for_seconds
   local failure, is_asked = ask('PAUSE "' .. pool .. '"', wait_seconds, pool)
-  paused[pool] = seconds() + pause_seconds
+  paused[pool] = seconds() + for_seconds
   if failure == nil or failure:match("already") then return "paused" end
   return is_asked and failure == "no answer" and "busy" or failure
 end
@@ -120,12 +121,34 @@ local function resume(pool)
   return "resumed"
 end
 
+-- For the other scripts, too: all pools of a database.
+Pools = {}
+
+-- Answers "paused", "busy" or what went wrong; after `for_seconds` they resume by themselves.
+function Pools.pause(wait_seconds, for_seconds)
+  local outcome = "paused"
+  -- whoever logs in waits last: until then it may still be asked for a password
+  for _, pool in ipairs({ writes, reads, logins }) do
+    local of_pool = pause(pool, wait_seconds, for_seconds)
+    if outcome == "paused" then outcome = of_pool end
+  end
+  return outcome
+end
+
+function Pools.resume()
+  for _, pool in ipairs({ logins, writes, reads }) do
+    -- one that cannot be resumed is tried again soon
+    paused[pool] = 0
+    resume(pool)
+  end
+end
+
 core.register_cli({ "holdfast", "pause" }, "holdfast pause MS            : holds the clients of the pool", function(applet, _, _, ms)
   local wait_seconds = (tonumber(ms) or 0) / 1000
   if wait_seconds <= 0 then return applet:send("for how many milliseconds?\n") end
-  local outcome = pause(writes, wait_seconds)
+  local outcome = pause(writes, wait_seconds, pause_seconds)
   -- whoever logs in waits, too, instead of asking a server that is on its way out
-  local of_logins = pause(logins, wait_seconds)
+  local of_logins = pause(logins, wait_seconds, pause_seconds)
   applet:send((outcome == "paused" and of_logins or outcome) .. "\n")
 end)
 
@@ -172,7 +195,7 @@ local function end_what_is_due()
   end
 end
 
-for _, pool in ipairs({ writes, logins }) do paused[pool] = 0 end
+for _, pool in ipairs({ writes, reads, logins }) do paused[pool] = 0 end
 core.register_task(function()
   while true do
     core.msleep(look_ms)

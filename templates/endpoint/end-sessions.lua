@@ -1,3 +1,4 @@
+-- Inputs: none.
 -- Ends the sessions of servers that have been down for a while: their clients can only err there. HAProxy's own way to do that, at
 -- once (`on-marked-down shutdown-sessions`), forgets in 3.0 those that are just being connected and have spoken already: nobody tells
 -- the client, who waits for ever. A server that is down gets no new clients, so after its connect timeout nobody is being connected.

@@ -1,0 +1,43 @@
+/** The clients of a database while its only server is replaced: they wait at its endpoint instead of erring. */
+import { awaitRestart } from '../clients/haproxy/pooling.ts'
+import type { RuntimeAddress } from '../clients/haproxy.ts'
+import type { StoreRecord } from '../domain/action.ts'
+import { hostOf, type Desired, type Endpoint, type Proxy } from '../domain/desired.ts'
+import { describeError } from '../domain/errors.ts'
+import { internalName } from '../domain/names.ts'
+import type { ActionResult } from '../domain/ports.ts'
+import { proxiesInUse } from '../domain/reading.ts'
+import type { PostgresTools } from './postgres.ts'
+
+const tellMs = 2_000
+/** For open transactions to end: everybody else waits as long. */
+const budgetMs = 300
+
+/** Of a proxy that cannot be told clients see what they see when a server dies: that is an event, and never keeps anything from being done. */
+export async function holdClients(tools: Pick<PostgresTools, 'identity'>, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
+  const { endpoint } = desired
+  if (endpoint === null) return { records: [] }
+  const told = await Promise.all(proxiesInUse(desired, endpoint).map(async (proxy) => {
+    try {
+      await awaitRestart(addressOf(tools, desired, endpoint, proxy), budgetMs, signal)
+      return []
+    } catch (error) {
+      signal.throwIfAborted()
+      return [notHeld(desired, proxy, describeError(error))]
+    }
+  }))
+  return { records: told.flat() }
+}
+
+function addressOf({ identity }: Pick<PostgresTools, 'identity'>, desired: Desired, { id }: Endpoint, { hostId, ports }: Proxy): RuntimeAddress {
+  const { certificatePem, keyPem } = identity()
+  return {
+    host: hostOf(desired, hostId).privateAddress, port: ports.runtime, serverName: internalName.endpoint(id),
+    ca: desired.trustBundlePem, cert: certificatePem, key: keyPem, timeoutMs: tellMs,
+  }
+}
+
+function notHeld({ database }: Desired, { slot }: Proxy, why: string): StoreRecord {
+  const message = `Clients of ${database.name} may see an error while its server is replaced: proxy ${slot} could not be told to hold them (${why}).`
+  return { kind: 'event', note: { severity: 'warning', reason: 'ClientsNotHeld', message, facts: { slot } } }
+}
