@@ -53,6 +53,8 @@ const pairs: readonly (readonly [string, string, number])[] = [
   ['leaderContainerKilled', 'replicaContainerKilled', 200], ['leaderContainerKilled', 'controllerKilled', 50],
   ['leaderContainerKilled', 'etcdLeaderLost', 0], ['replicaContainerPaused', 'leaderContainerKilled', 1_000], ['etcdMemberLost', 'leaderPostmasterKilled', 500],
   ['etcdQuorumLost', 'leaderContainerAndVolumeRemoved', 8_000],
+  // a Patroni that found its PostgreSQL running writes the configuration anew to follow another leader
+  ['replicaPatroniKilled', 'leaderContainerKilled', 5_000],
 ]
 for (const [first, second, afterMs] of pairs) {
   test(`a cluster survives ${first} and, ${afterMs} ms later, ${second}`, (t) =>

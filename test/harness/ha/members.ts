@@ -18,7 +18,8 @@ export interface MemberPlace {
 
 export type MemberSight =
   | { readonly answers: false; readonly why: string }
-  | { readonly answers: true; readonly inRecovery: boolean; readonly followers: readonly Follower[] }
+  /** `willAdmit`: its files name our own access rules, so that its next start lets in whom this one does. */
+  | { readonly answers: true; readonly inRecovery: boolean; readonly willAdmit: boolean; readonly followers: readonly Follower[] }
 
 interface Follower {
   readonly name: string
@@ -56,9 +57,10 @@ function unlessGone(error: unknown): null {
   throw error
 }
 
-const sightSchema = z.tuple([z.object({ recovering: z.boolean(), followers: z.array(z.object({ name: z.string(), synchronous: z.boolean() })) })])
+const sightSchema = z.tuple([z.object({ recovering: z.boolean(), admitting: z.boolean(), followers: z.array(z.object({ name: z.string(), synchronous: z.boolean() })) })])
 const sightStatement = `
   select pg_is_in_recovery() as recovering,
+         (select setting from pg_file_settings where name = 'hba_file' order by seqno desc limit 1) is not distinct from '/conf/pg_hba.conf' as admitting,
          coalesce((select json_agg(json_build_object('name', application_name, 'synchronous', state = 'streaming' and sync_state in ('sync', 'quorum')))
                    from pg_stat_replication), '[]') as followers`
 
@@ -67,8 +69,8 @@ export async function lookAt(site: Site, place: MemberPlace): Promise<MemberSigh
     const session = await openSession(directTo(site, place, 'postgres'), limitMs)
     try {
       const { rows } = await within(session, limitMs, () => session.client.query(sightStatement))
-      const [{ recovering, followers }] = sightSchema.parse(rows)
-      return { answers: true, inRecovery: recovering, followers: followers.map(({ name, synchronous }) => ({ name, isSynchronous: synchronous })) }
+      const [{ recovering, admitting, followers }] = sightSchema.parse(rows)
+      return { answers: true, inRecovery: recovering, willAdmit: admitting, followers: followers.map(({ name, synchronous }) => ({ name, isSynchronous: synchronous })) }
     } finally {
       session.leave()
     }
@@ -82,6 +84,8 @@ export interface ClusterSight {
   readonly replicas: readonly MemberPlace[]
   /** Of the leader's, the synchronous ones. */
   readonly synchronous: readonly string[]
+  /** Every one that answers will let in whom it should when it starts next. */
+  readonly willAdmit: boolean
   /** For failures of waits. */
   readonly told: string
 }
@@ -96,13 +100,15 @@ export async function lookAtCluster(site: Site, places: readonly MemberPlace[]):
     leader: leader?.place ?? null,
     replicas: seen.filter(({ sight }) => sight.answers && sight.inRecovery).map(({ place }) => place),
     synchronous: followers.filter(({ name, isSynchronous }) => isSynchronous && places.some((place) => place.name === name)).map(({ name }) => name),
+    willAdmit: seen.every(({ sight }) => !sight.answers || sight.willAdmit),
     told: seen.map(({ place, sight }) => `${place.name} ${sight.answers ? describe(sight) : `does not answer: ${sight.why}`}`).join('; '),
   }
 }
 
-function describe({ inRecovery, followers }: Extract<MemberSight, { answers: true }>): string {
-  if (inRecovery) return 'follows'
-  return `leads ${followers.map(({ name, isSynchronous }) => `${name}${isSynchronous ? '' : ' (not synchronous)'}`).join(' and ') || 'nobody'}`
+function describe({ inRecovery, willAdmit, followers }: Extract<MemberSight, { answers: true }>): string {
+  const fate = willAdmit ? '' : ' (and has lost its access rules)'
+  if (inRecovery) return `follows${fate}`
+  return `leads${fate} ${followers.map(({ name, isSynchronous }) => `${name}${isSynchronous ? '' : ' (not synchronous)'}`).join(' and ') || 'nobody'}`
 }
 
 export interface Whole {
@@ -113,7 +119,7 @@ export interface Whole {
 /** One leads, two follow, and a commit waits for them: what every fault has to end in. */
 export async function untilWhole(site: Site, places: readonly MemberPlace[], limit: number, everyMs = 250): Promise<Whole> {
   return until('one leader with two synchronous replicas', async () => {
-    const { leader, replicas, synchronous, told } = await lookAtCluster(site, places)
-    return leader !== null && replicas.length === places.length - 1 && synchronous.length === places.length - 1 ? { leader, replicas } : new NotYet(told)
+    const { leader, replicas, synchronous, willAdmit, told } = await lookAtCluster(site, places)
+    return leader !== null && willAdmit && replicas.length === places.length - 1 && synchronous.length === places.length - 1 ? { leader, replicas } : new NotYet(told)
   }, { limitMs: limit, everyMs })
 }
