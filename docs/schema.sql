@@ -241,10 +241,11 @@ CREATE TABLE public.instances (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     dcs_password text,
     last_leader jsonb,
+    kept_until timestamp with time zone,
     CONSTRAINT instances_check CHECK (((initialised_at IS NULL) = (system_identifier IS NULL))),
     CONSTRAINT instances_dcs_password_check CHECK (((kind = 'cluster'::text) = (dcs_password IS NOT NULL))),
     CONSTRAINT instances_kind_check CHECK ((kind = ANY (ARRAY['standalone'::text, 'cluster'::text]))),
-    CONSTRAINT instances_role_check CHECK ((role = ANY (ARRAY['serving'::text, 'restoring'::text, 'rollbackTarget'::text, 'retired'::text])))
+    CONSTRAINT instances_role_check CHECK ((role = ANY (ARRAY['serving'::text, 'restoring'::text, 'preparing'::text, 'rollbackTarget'::text, 'retired'::text])))
 );
 
 CREATE TABLE public.members (
@@ -280,7 +281,7 @@ CREATE TABLE public.operations (
     outcome text,
     failure jsonb,
     CONSTRAINT operations_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text]))),
+    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text, 'upgradeToHa'::text]))),
     CONSTRAINT operations_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -430,6 +431,9 @@ ALTER TABLE ONLY public.hosts
 
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE public.instances
+    ADD CONSTRAINT instances_kept_until_check CHECK (((role = 'rollbackTarget'::text) = (kept_until IS NOT NULL))) NOT VALID;
 
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_pkey PRIMARY KEY (id);

@@ -69,7 +69,7 @@ async function blueprintOf({ config, keyring, image, first, now }: ControlDataba
   const { container, port, serverName } = embeddedPlaces(config).controlDatabase
   const server = await heldCertificate({ config, keyring, first, now }, 'control', { commonName: serverName, names: [serverName], usage: 'server' })
   const { files, configHash, restartHash } = renderMember({
-    installation: config.installation, instanceId, endpointIds: [], sizes, trustBundlePem: first.trustPem, server,
+    installation: config.installation, instanceId, instanceIds: [instanceId], endpointIds: [], sizes, trustBundlePem: first.trustPem, server,
     mayInitialise: !(await wasInitialised(config)),
   })
   const spec = {

@@ -1418,10 +1418,13 @@ export interface paths {
             };
         };
         put?: never;
-        /** Take over an endpoint; move the leader, restart, or make a replica anew */
+        /** Take over an endpoint; make a cluster of one server; move the leader, restart, or make a replica anew */
         post: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Of upgradeToHa: begins nothing */
+                    dryRun?: "true" | "false";
+                };
                 header?: never;
                 path: {
                     id: string;
@@ -1443,6 +1446,11 @@ export interface paths {
                         kind: "switchover";
                         /** @description Name or id of the replica that is to lead; by default the best one */
                         candidate?: string;
+                    } | {
+                        /** @enum {string} */
+                        kind: "upgradeToHa";
+                        /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
+                        budgetMs?: number;
                     } | {
                         /** @enum {string} */
                         kind: "restart";
@@ -1600,6 +1608,62 @@ export interface paths {
         };
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operations/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End an upgrade before clients are moved; the server is as it was */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Operation"];
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -2033,7 +2097,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2051,7 +2115,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2250,7 +2314,7 @@ export interface components {
             /** @enum {string} */
             kind: "standalone" | "cluster";
             /** @enum {string} */
-            role: "serving" | "restoring" | "rollbackTarget" | "retired";
+            role: "serving" | "restoring" | "preparing" | "rollbackTarget" | "retired";
             initialisedAt: string | null;
             members: components["schemas"]["Member"][];
         };

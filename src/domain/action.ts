@@ -59,6 +59,17 @@ export type Action =
   | { readonly kind: 'reinitialiseMember'; readonly instanceId: string; readonly memberId: string; readonly because: string }
   /** Ends a container of a cluster's member that hangs; its data stay. */
   | { readonly kind: 'killContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
+  /** Asks the serving standalone what stands in the way of an upgrade; answers with the record `operationNoted`. */
+  | { readonly kind: 'surveySource'; readonly operationId: string; readonly memberId: string }
+  /** A physical slot that holds WAL from now on. */
+  | { readonly kind: 'makeSlot'; readonly memberId: string; readonly slot: string }
+  /**
+   * Moves the clients of the serving standalone to the cluster that follows it; answers with the record `operationNoted`. `settleOnly`: it
+   * was begun before; whatever was begun is brought to an end, forward or back, and nothing new is begun.
+   */
+  | { readonly kind: 'cutOver'; readonly operationId: string; readonly fromId: string; readonly toId: string; readonly budgetMs: number; readonly settleOnly: boolean }
+  /** Starts PostgreSQL in a container that runs without it, as far as the volume lets it start. */
+  | { readonly kind: 'startServer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   | { readonly kind: 'readBackBackup'; readonly backupId: string; readonly instanceId: string; readonly label: string }
   | { readonly kind: 'expireBackups'; readonly instanceId: string }
   /** Empties the repositories; when the store is seen empty it answers with the record `finalizerDone backups`. */
@@ -79,6 +90,7 @@ export function isDisruptive(action: Action): boolean {
     case 'restartPostgres':
     case 'reinitialiseMember':
     case 'killContainer':
+    case 'cutOver':
       return true
     case 'prepareScope':
     case 'configureCluster':
@@ -92,6 +104,9 @@ export function isDisruptive(action: Action): boolean {
     case 'setReadOnly':
     case 'dropSlot':
     case 'startJob':
+    case 'surveySource':
+    case 'makeSlot':
+    case 'startServer':
     case 'readBackBackup':
     case 'expireBackups':
       return false
@@ -112,6 +127,12 @@ export type StoreRecord =
   /** Another member leads than the one that was written down. */
   | { readonly kind: 'leaderSeen'; readonly instanceId: string; readonly memberId: string; readonly timeline: number }
   | { readonly kind: 'instanceRole'; readonly instanceId: string; readonly role: 'serving' | 'restoring' | 'retired' }
+  /** Nothing of a retired instance is left anywhere. */
+  | { readonly kind: 'instanceGone'; readonly instanceId: string }
+  /** The prepared instance serves from now on, and the former one follows it for as long: its lineage of backups goes with the data. */
+  | { readonly kind: 'placesChanged'; readonly fromId: string; readonly toId: string; readonly systemIdentifier: string; readonly keptForMs: number }
+  /** What an action found out for the operation that asked for it. */
+  | { readonly kind: 'operationNoted'; readonly operationId: string; readonly notes: Readonly<Record<string, unknown>> }
   | { readonly kind: 'requestBackup'; readonly instanceId: string; readonly backup: 'full' | 'incremental'; readonly trigger: 'initial' | 'scheduled' | 'final' }
   | { readonly kind: 'backupState'; readonly backupId: string; readonly state: BackupState; readonly facts?: BackupFacts }
   /** The data volume of a member was made, or grown, to this size; null: it was removed with its disk. */

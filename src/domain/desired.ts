@@ -49,7 +49,12 @@ export interface ClusterScope {
   readonly password: Secret
 }
 
-export type InstanceRole = 'serving' | 'restoring' | 'rollbackTarget' | 'retired'
+/**
+ * `preparing`: will serve when an upgrade is done, and follows the serving one until then. `rollbackTarget`: served before, and follows.
+ * `retired`: is taken down, and its row goes with the last of it.
+ */
+export const instanceRoles = ['serving', 'restoring', 'preparing', 'rollbackTarget', 'retired'] as const
+export type InstanceRole = (typeof instanceRoles)[number]
 
 export interface Instance {
   readonly id: string
@@ -62,6 +67,8 @@ export interface Instance {
   readonly cluster: ClusterScope | null
   /** Of a cluster: who was seen to lead it last, and on which timeline; null before the first. */
   readonly lastLeader: { readonly memberId: string; readonly timeline: number } | null
+  /** Of a rollback target; null of any other. */
+  readonly keptUntil: Date | null
   readonly members: readonly Member[]
 }
 
@@ -110,7 +117,7 @@ export interface Backup {
   readonly failure: { readonly code: string; readonly message: string } | null
 }
 
-export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier'] as const
+export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier', 'upgradeToHa'] as const
 export type OperationKind = (typeof operationKinds)[number]
 
 export interface Operation {
@@ -162,7 +169,7 @@ export interface Database {
 
 export interface Desired {
   readonly database: Database
-  readonly team: { readonly id: string; readonly name: string }
+  readonly team: { readonly id: string; readonly name: string; readonly haEnabled: boolean }
   readonly project: { readonly id: string; readonly name: string }
   readonly hosts: readonly Host[]
   /** The project's networks on the hosts that this database uses. */
@@ -189,6 +196,10 @@ export function certificateKey(purpose: CertificatePurpose, ownerId: string): st
 
 export function servingInstance(desired: Desired): Instance | undefined {
   return desired.instances.find((instance) => instance.role === 'serving')
+}
+
+export function instanceWith(desired: Desired, role: InstanceRole): Instance | undefined {
+  return desired.instances.find((instance) => instance.role === role)
 }
 
 /** A cluster whose first member's data were restored, and whose members may be made around them: see the machine of `restore`. */

@@ -6,3 +6,6 @@ export const walRoleName = 'holdfast_wal'
 
 /** The slot that holds WAL until the agent has it in the object store; the agent moves it forward. */
 export const walSlotName = 'holdfast_wal'
+
+/** The slot of the instance that follows the serving one, before an upgrade is done and after it. */
+export const followerSlotName = 'holdfast_follower'

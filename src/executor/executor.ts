@@ -12,9 +12,12 @@ import type { JobBlueprinter, RepositoryKeys } from '../render/blueprints.ts'
 import { expireBackups, purgeRepositories, readBackBackup, type Agent, type Repositories } from './backups.ts'
 import { holdClients } from './clients.ts'
 import { createContainer, installFiles, removeContainer, startContainer, stopContainer } from './containers.ts'
+import { cutOver } from './cutover/cutover.ts'
+import { startServer } from './cutover/server.ts'
+import { surveySource } from './cutover/survey.ts'
 import { disksOf } from './disks.ts'
 import { endAtOnce, reinitialiseMember, restartPostgres, type MemberTools } from './members.ts'
-import { dropSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
+import { dropSlot, makeSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
 import { reachMoment } from './restorePoint.ts'
 import { configureCluster, prepareScope, removeScope, type ScopeStore } from './scope.ts'
 import { createDataVolume, growDataVolume, removeVolume, type VolumeTools } from './volumes.ts'
@@ -99,6 +102,14 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
       return setReadOnly(postgres, action.memberId, action.readOnly, desired, signal)
     case 'dropSlot':
       return dropSlot(postgres, action.memberId, action.slot, desired, signal)
+    case 'surveySource':
+      return surveySource(postgres, action, desired, signal)
+    case 'makeSlot':
+      return makeSlot(postgres, action.memberId, action.slot, desired, signal)
+    case 'cutOver':
+      return cutOver(options, action, desired, signal)
+    case 'startServer':
+      return startServer({ engine: engines(action.hostId), container: action.containerId }, signal)
     case 'readBackBackup':
       return readBackBackup(repositories, action, desired, signal)
     case 'expireBackups':

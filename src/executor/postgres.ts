@@ -76,6 +76,15 @@ export async function dropSlot(tools: PostgresTools, memberId: string, slot: str
   })
 }
 
+/** It holds WAL from now on. Done again, nothing changes. */
+export async function makeSlot(tools: PostgresTools, memberId: string, slot: string, desired: Desired, signal: AbortSignal): Promise<void> {
+  await withPostgres(tools, memberId, desired, 'postgres', signal, async (connection) => {
+    await connection.execute(
+      `select pg_catalog.pg_create_physical_replication_slot($1, true) where not exists (select from pg_catalog.pg_replication_slots where slot_name = $1)`,
+      [slot], signal)
+  })
+}
+
 /**
  * Writes a commit record of now and ends the segment of WAL that holds it; gives the segment's name. Recovery stops at a
  * time only when it meets a later commit: an idle database would have none, and a busy one none in the archive yet.

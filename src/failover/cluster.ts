@@ -43,8 +43,8 @@ export function watchedClusters(desired: Desired, installation: string): Watched
   return desired.instances.flatMap((instance) => {
     const members = instance.members.flatMap((member) => watchedMember(desired, installation, member))
     const { cluster } = instance
-    // a cluster without any leader yet: nothing to guard, and looking for one all the time would cost
-    if (instance.role === 'restoring') return []
+    // nobody leads it for clients: nothing to guard, and looking for a leader all the time would cost
+    if (instance.role !== 'serving') return []
     if (cluster === null || members.length !== instance.members.length) return []
     return [{
       databaseId: desired.database.id,

@@ -7,6 +7,7 @@ import { restartMachine } from './restart.ts'
 import { restoreMachine } from './restore.ts'
 import { switchoverMachine } from './switchover.ts'
 import { takeOverEndpointMachine } from './takeOverEndpoint.ts'
+import { upgradeToHaMachine } from './upgradeToHa.ts'
 
 const machines: Readonly<Record<OperationKind, Machine>> = {
   restore: restoreMachine,
@@ -15,6 +16,7 @@ const machines: Readonly<Record<OperationKind, Machine>> = {
   restart: restartMachine,
   reinitialise: reinitialiseMachine,
   changeTier: changeTierMachine,
+  upgradeToHa: upgradeToHaMachine,
 }
 
 /** The newest version of each machine: databases with a newer unfinished operation are left to newer controllers. */
@@ -25,6 +27,7 @@ export const machineVersions: Readonly<Record<OperationKind, number>> = {
   restart: restartMachine.version,
   reinitialise: reinitialiseMachine.version,
   changeTier: changeTierMachine.version,
+  upgradeToHa: upgradeToHaMachine.version,
 }
 
 /** The machine of an operation, or null when this controller is too old for it. */

@@ -45,9 +45,10 @@ export function wantedCertificates(desired: Desired): readonly WantedCertificate
   return [...ofInstances, ...ofEndpoint(desired)]
 }
 
-/** Members of a cluster reach each other by address, and verify it. */
+/** Members of a cluster, and an instance and its follower, reach each other by address, and verify it. */
 function addresses(desired: Desired, { kind }: Instance, { hostId }: Member): string[] {
-  return kind === 'cluster' ? [hostOf(desired, hostId).privateAddress] : []
+  const isFollowed = desired.instances.some(({ role }) => role === 'preparing' || role === 'rollbackTarget')
+  return kind === 'cluster' || isFollowed ? [hostOf(desired, hostId).privateAddress] : []
 }
 
 function ofEndpoint(desired: Desired): WantedCertificate[] {

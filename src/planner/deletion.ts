@@ -61,7 +61,7 @@ function containersGone({ desired, observed, names }: PlanInput, hostId: string,
   return inOrder.map((seen) => planContainerGone(hostId, seen, containers))
 }
 
-function planContainerGone(hostId: string, seen: ContainerSeen, all: readonly ContainerSeen[]): Part {
+export function planContainerGone(hostId: string, seen: ContainerSeen, all: readonly ContainerSeen[]): Part {
   const target = { hostId, containerId: seen.id, name: seen.name }
   const wait = waitFor(`container ${seen.name} to be gone`, soonMs)
   // an engine refuses to remove what is on its way out
@@ -113,6 +113,16 @@ function volumesGone({ desired, names }: PlanInput, hostId: string, { volumes }:
     const memberId = members.find((member) => names.dataVolume(member.id) === name)?.id ?? null
     return merge([act({ kind: 'removeVolume', hostId, name, memberId }), waitFor(`volume ${name} to be gone`, soonMs)])
   })
+}
+
+/** Of one instance, whatever else is there. */
+export function planVolumesOf({ names }: PlanInput, hostId: string, { volumes }: EngineSeen, instance: Instance): Part {
+  const seen = new Set(volumes.map(({ name }) => name))
+  const here = instance.members.filter((member) => member.hostId === hostId)
+  const data = here.filter((member) => member.volumeBytes !== null || seen.has(names.dataVolume(member.id))).map((member) => ({ name: names.dataVolume(member.id), memberId: member.id }))
+  const others = [...here.map(({ id }) => names.memberConfVolume(id)), names.agentConfVolume(instance.id), names.walVolume(instance.id)]
+  return merge([...data, ...others.filter((name) => seen.has(name)).map((name) => ({ name, memberId: null }))].map(({ name, memberId }) =>
+    merge([act({ kind: 'removeVolume', hostId, name, memberId }), waitFor(`volume ${name} to be gone`, soonMs)])))
 }
 
 function networksGone({ desired, names }: PlanInput, hostId: string, { networks }: EngineSeen): Part[] {

@@ -3,7 +3,7 @@
  * most one disruptive action through, and says what it waits for.
  */
 import { isDisruptive, type Action, type Plan } from '../domain/action.ts'
-import { adoptingInstance, servingInstance } from '../domain/desired.ts'
+import { adoptingInstance, servingInstance, type Desired } from '../domain/desired.ts'
 import { label, type ResourceKind } from '../domain/names.ts'
 import { planAgent } from './agent.ts'
 import { planCluster, planScope } from './cluster.ts'
@@ -14,6 +14,7 @@ import { planCertificates } from './certificates.ts'
 import { planConditions } from './conditions.ts'
 import { currentFinalizer, planBackupsGone, planContainersGone, planFinalBackup, planVolumesGone } from './deletion.ts'
 import { planEndpoint } from './endpoint.ts'
+import { planOthers } from './follower.ts'
 import { planFinishedJobs } from './jobs.ts'
 import { planDataVolumes, planMembers } from './members.ts'
 import { planNetworks } from './networks.ts'
@@ -52,6 +53,8 @@ function planDatabase(input: PlanInput): Part {
 }
 
 function planServing(input: PlanInput): Part {
+  // one sequence of its own, which says itself what is to start and what is not
+  if (isMovingClients(input.desired)) return nothing
   const networks = planNetworks(input)
   const certificates = planCertificates(input)
   // a container cannot join a network that is not there yet; what members stand on needs none
@@ -61,7 +64,11 @@ function planServing(input: PlanInput): Part {
   if (instance.actions.some(makesMember)) return merge([networks, certificates, instance])
   const endpoint = planEndpoint(input)
   // what serves comes before what is tidied up: only one of them may be disruptive
-  return merge([networks, certificates, afterEndpoint(instance, endpoint), endpoint, planFinishedJobs(input)])
+  return merge([networks, certificates, afterEndpoint(instance, endpoint), endpoint, planOthers(input), planFinishedJobs(input)])
+}
+
+function isMovingClients({ operation }: Desired): boolean {
+  return operation?.kind === 'upgradeToHa' && operation.phase === 'movingClients'
 }
 
 /** A proxy that begins anew knows nothing of the clients that it was told to hold: first it has its configuration, then its server is replaced. */

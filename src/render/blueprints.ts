@@ -41,7 +41,7 @@ export function createBlueprinter(settings: BlueprintSettings): JobBlueprinter {
       return {
         members: present(members),
         pods: present(pods),
-        configurations: new Map(clusters.map(({ id }) => [id, clusterConfiguration(configurationOf(desired))])),
+        configurations: new Map(clusters.map((instance) => [instance.id, clusterConfiguration(configurationOf(desired, instance))])),
         agents: present(agents),
         proxies: present(proxyBlueprints(settings, desired)),
       }

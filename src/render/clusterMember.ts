@@ -29,8 +29,8 @@ export interface ClusterMemberInput extends Omit<MemberInput, 'mayInitialise'> {
   readonly namespace: string
   readonly scope: ClusterScope
   readonly dcs: DcsAccess
-  /** What it may begin a cluster of, which etcd knows nothing of: a new database, or the data on its volume. Null: nothing, it copies. */
-  readonly begins: 'newDatabase' | 'restoredData' | null
+  /** What it may begin a cluster of, which etcd knows nothing of: a new database, the data on its volume, or a copy of the instance that it follows. Null: nothing, it copies a leader. */
+  readonly begins: 'newDatabase' | 'restoredData' | 'copy' | null
   /** The text of `clusterConfiguration`, with which a new cluster begins. */
   readonly configurationText: string
 }
@@ -84,8 +84,10 @@ function patroniYml(input: ClusterMemberInput): string {
   })
 }
 
+const beginnings = { newDatabase: 'initdb', restoredData: 'adopt', copy: 'follow' } as const
+
 function bootstrap(begins: NonNullable<ClusterMemberInput['begins']>, configurationText: string): Encoded {
-  const method = renderPart(begins === 'newDatabase' ? 'cluster/initdb.yml' : 'cluster/adopt.yml', {})
+  const method = renderPart(`cluster/${beginnings[begins]}.yml`, {})
   return renderPart('cluster/bootstrap.yml', { configuration: indented(new Encoded(configurationText), 4), method: indented(method, 2) })
 }
 

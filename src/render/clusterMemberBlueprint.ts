@@ -1,11 +1,11 @@
 /** The two containers of a cluster's member: the pod, which owns network namespace and published ports, and Patroni within it. */
 import type { Blueprint } from '../domain/blueprint.ts'
-import { certificateKey, hostOf, type ClusterScope, type Desired, type Instance, type Member } from '../domain/desired.ts'
+import { certificateKey, hostOf, instanceWith, servingInstance, type ClusterScope, type Desired, type Instance, type Member } from '../domain/desired.ts'
 import { dcsNamespace, label, patroniName, resourceNames } from '../domain/names.ts'
 import { tiers } from '../domain/tiers.ts'
 import { configurationText, type ConfigurationInput } from './clusterConfiguration.ts'
-import { renderClusterMember, type DcsAccess } from './clusterMember.ts'
-import { endpointIds, memberLimits } from './memberBlueprint.ts'
+import { renderClusterMember, type ClusterMemberInput, type DcsAccess } from './clusterMember.ts'
+import { endpointIds, instanceIds, memberLimits } from './memberBlueprint.ts'
 import { blueprintOf } from './spec.ts'
 
 export interface ClusterSettings {
@@ -28,10 +28,11 @@ export function clusterMemberBlueprint({ installation, dcs }: ClusterSettings, d
   const { patroni } = member.ports
   if (server === undefined || cluster === null || dcs === null || patroni === null) return null
   const names = resourceNames(installation)
-  const configuration = configurationOf(desired)
+  const configuration = configurationOf(desired, instance)
   const config = renderClusterMember({
     installation,
     instanceId: instance.id,
+    instanceIds: instanceIds(desired),
     endpointIds: endpointIds(desired),
     sizes: configuration.sizes,
     trustBundlePem: desired.trustBundlePem,
@@ -93,14 +94,18 @@ export function podBlueprint(installation: string, desired: Desired, instance: I
   }, { files: [], configHash: '' })
 }
 
-function beginning({ role, initialisedAt }: Instance): 'newDatabase' | 'restoredData' | null {
+function beginning({ role, initialisedAt }: Instance): ClusterMemberInput['begins'] {
   if (role === 'restoring') return 'restoredData'
+  if (role === 'preparing') return 'copy'
   return role === 'serving' && initialisedAt === null ? 'newDatabase' : null
 }
 
-export function configurationOf(desired: Desired): ConfigurationInput {
+export function configurationOf(desired: Desired, { role }: Instance): ConfigurationInput {
   const { database: { tier, storageBytes, durability } } = desired
-  return { durability, sizes: { ...tiers[tier], storageBytes } }
+  const serving = servingInstance(desired)?.members[0]
+  const isFollower = role === 'preparing' || role === 'rollbackTarget'
+  const follows = isFollower && serving !== undefined ? { address: hostOf(desired, serving.hostId).privateAddress, port: serving.ports.postgres } : null
+  return { durability, sizes: { ...tiers[tier], storageBytes }, follows, isFollowed: role === 'serving' && instanceWith(desired, 'rollbackTarget') !== undefined }
 }
 
 function readOnce(desired: Desired, member: Member, { scope, user }: ClusterScope, dcs: DcsAccess): readonly string[] {

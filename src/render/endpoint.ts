@@ -43,7 +43,7 @@ export function renderEndpoint(input: EndpointInput): Rendered {
     pairInOneFile('server', input.server),
     ...keyPairFiles('client', input.client),
     // HAProxy shows it where it asks after the members' health; nobody asks a standalone.
-    ...(input.target.kind === 'cluster' ? [pairInOneFile('client', input.client)] : []),
+    ...(input.target.kind !== 'standalone' ? [pairInOneFile('client', input.client)] : []),
   ]
   return rendered(files, [], (hash) => plainFile('/conf/revision.cfg', `global\n  set-var proc.revision str(${hash})\n`))
 }

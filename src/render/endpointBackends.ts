@@ -18,10 +18,13 @@ export type EndpointTarget =
   /** Where the Postgres of a standalone is published. */
   | { readonly kind: 'standalone'; readonly address: string; readonly port: number }
   | { readonly kind: 'cluster'; readonly servers: readonly ClusterServer[] }
+  /** Both are there; `serves`: which of them has the clients. */
+  | { readonly kind: 'moving'; readonly serves: 'standalone' | 'cluster'; readonly address: string; readonly port: number; readonly servers: readonly ClusterServer[] }
 
 const scriptNames = {
   standalone: ['await-server.lua', 'pooler.lua', 'await-restart.lua'],
   cluster: ['await-server.lua', 'end-sessions.lua', 'pooler.lua'],
+  moving: ['await-server.lua', 'end-sessions.lua', 'pooler.lua', 'await-restart.lua'],
 } as const satisfies Record<EndpointTarget['kind'], readonly string[]>
 
 /** Loaded by what `renderBackends` says. They belong to the configuration and not to the image, which stays as old as its database. */
@@ -46,6 +49,20 @@ export function renderBackends(target: EndpointTarget, database: string): Encode
         replicas: lines(target.servers.map(checkedLine)),
         standIns: lines(target.servers.map(standInLine)),
       })
+    case 'moving': {
+      const isMoved = target.serves === 'cluster'
+      return renderPart('endpoint/backends-moving.cfg', {
+        database: databaseName(database),
+        scripts,
+        address: address(target.address),
+        port: port(target.port),
+        state: lines(isMoved ? [encoded`disabled`] : []),
+        leaders: lines(target.servers.map(checkedLine)),
+        // who follows a standalone may be behind: it is read from only while the standalone is on its way out
+        readers: lines(target.servers.map((server) => (isMoved ? checkedLine(server) : encoded`${checkedLine(server)} backup`))),
+        standIns: lines(isMoved ? target.servers.map(standInLine) : []),
+      })
+    }
   }
 }
 

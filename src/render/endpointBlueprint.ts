@@ -1,6 +1,6 @@
 /** The container of one proxy: HAProxy and PgBouncer of an endpoint. */
 import type { Blueprint, PublishedPort } from '../domain/blueprint.ts'
-import { certificateKey, hostOf, servingInstance, type Desired, type Endpoint, type Instance, type Member, type Proxy } from '../domain/desired.ts'
+import { certificateKey, hostOf, instanceWith, servingInstance, type Desired, type Endpoint, type Instance, type Member, type Proxy } from '../domain/desired.ts'
 import { internalName, label, patroniName, resourceNames } from '../domain/names.ts'
 import { tiers } from '../domain/tiers.ts'
 import { renderEndpoint } from './endpoint.ts'
@@ -21,7 +21,7 @@ export function endpointBlueprint(
   const server = desired.certificates.get(certificateKey('endpointServer', endpoint.id))
   const client = desired.certificates.get(certificateKey('endpointClient', endpoint.id))
   const instance = backendOf(desired)
-  const target = instance === undefined ? null : targetOf(desired, instance)
+  const target = instance === undefined ? null : movingTarget(desired) ?? targetOf(desired, instance)
   if (server === undefined || client === undefined || instance === undefined || target === null) return null
   const names = resourceNames(installation)
   const host = hostOf(desired, proxy.hostId)
@@ -40,7 +40,7 @@ export function endpointBlueprint(
     kind: 'endpoint',
     owner: { [label.endpoint]: endpoint.id },
     // Another backend is another database to the clients: their sessions have to end, which a reload would not do.
-    remakeFor: [target.kind === 'standalone' ? `${target.address}:${target.port}` : instance.id],
+    remakeFor: [instance.repository.path],
     name: names.endpoint(endpoint.id, proxy.slot),
     hostId: host.id,
     image: desired.database.images.haproxy,
@@ -58,6 +58,19 @@ export function endpointBlueprint(
 /** The instance that the endpoint leads to: the serving one, or the one that will serve when its restore is done. */
 function backendOf(desired: Desired): Instance | undefined {
   return servingInstance(desired) ?? desired.instances.find((candidate) => candidate.role === 'restoring')
+}
+
+/** Null while one instance is all there is. */
+function movingTarget(desired: Desired): EndpointTarget | null {
+  const [serving, other] = [servingInstance(desired), instanceWith(desired, 'preparing') ?? instanceWith(desired, 'rollbackTarget')]
+  const standalone = [serving, other].find((one) => one?.kind === 'standalone')?.members[0]
+  const cluster = [serving, other].find((one) => one?.kind === 'cluster')
+  if (serving === undefined || standalone === undefined || cluster === undefined) return null
+  const { privateAddress } = hostOf(desired, standalone.hostId)
+  return {
+    kind: 'moving', serves: serving.kind, address: privateAddress, port: standalone.ports.postgres,
+    servers: cluster.members.map((member) => clusterServer(desired, member)),
+  }
 }
 
 function targetOf(desired: Desired, { kind, members }: Instance): EndpointTarget | null {

@@ -14,6 +14,8 @@ import { renderTemplate } from './template.ts'
 export interface MemberInput {
   readonly installation: string
   readonly instanceId: string
+  /** Of the database: their members copy from each other. */
+  readonly instanceIds: readonly string[]
   /** Endpoints whose PgBouncer may ask for password verifiers: normally one, two while an endpoint is taken over. */
   readonly endpointIds: readonly string[]
   readonly sizes: MemberSizes
@@ -45,7 +47,7 @@ export function memberFiles(input: MemberInput): readonly RenderedFile[] {
     plainFile('/conf/pg_ident.conf', renderTemplate('member/pg_ident.conf', {
       controller: identifier(commonName.controller(input.installation)),
       agent,
-      member: identifier(commonName.member(input.instanceId)),
+      members: lines([...input.instanceIds].sort().flatMap(memberLines)),
       poolers: lines([...input.endpointIds].sort().map(poolerLine)),
     })),
     plainFile('/conf/pgbackrest.conf', renderTemplate('member/pgbackrest.conf', { agent })),
@@ -57,6 +59,11 @@ export function memberFiles(input: MemberInput): readonly RenderedFile[] {
 export function renderedMember(files: readonly RenderedFile[]): Rendered {
   const settings = files.find(({ path }) => path === settingsPath)?.content ?? ''
   return rendered(files, restartLines(settings), (hash) => plainFile('/conf/revision.conf', `holdfast.config_hash = '${hash}'\n`))
+}
+
+function memberLines(instanceId: string): Encoded[] {
+  const name = identifier(commonName.member(instanceId))
+  return [encoded`holdfast  "${name}"  holdfast_replicator`, encoded`holdfast  "${name}"  holdfast_rewind`]
 }
 
 function poolerLine(endpointId: string): Encoded {

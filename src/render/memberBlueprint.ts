@@ -20,6 +20,7 @@ export function memberBlueprint(installation: string, desired: Desired, instance
   const config = renderMember({
     installation,
     instanceId: instance.id,
+    instanceIds: instanceIds(desired),
     endpointIds: endpointIds(desired),
     sizes: { ...tier, storageBytes: desired.database.storageBytes },
     trustBundlePem: desired.trustBundlePem,
@@ -58,6 +59,11 @@ export function memberLimits(desired: Desired): Blueprint['limits'] {
     // Parallel queries share their hash tables there. It counts as the container's memory, so it may be as large as a half.
     shmBytes: Math.max(64 * mib, Math.floor(tier.memoryBytes / 2)),
   }
+}
+
+/** Those whose members are there, or will be. */
+export function instanceIds({ instances }: Desired): string[] {
+  return instances.filter(({ role }) => role !== 'retired').map(({ id }) => id)
 }
 
 /** While an endpoint is taken over, the pooler of the other one logs in here, too. */

@@ -1,5 +1,6 @@
 /** A database as the API shows it, in one statement: several of them for a list. */
 import { z } from 'zod'
+import { instanceRoles } from '../domain/desired.ts'
 import { backupColumns, backupRow, failureRow } from './backups.ts'
 import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { notFound } from './notFound.ts'
@@ -37,7 +38,7 @@ const memberRow: z.ZodType<MemberView> = z.object({
 const instanceRow: z.ZodType<InstanceView> = z.object({
   id: z.string(),
   kind: z.enum(['standalone', 'cluster']),
-  role: z.enum(['serving', 'restoring', 'rollbackTarget', 'retired']),
+  role: z.enum(instanceRoles),
   initialisedAt: time.nullable(),
   createdAt: time,
   members: z.array(memberRow),

@@ -12,6 +12,7 @@ import { createDatabase, createRestored, type NewDatabase, type RestoredDatabase
 import { beginOverlap, insertCredential, newPassword, roleName, type IssuedCredential } from './credentials.ts'
 import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { databaseView } from './databaseView.ts'
+import { cancelOperation, orderUpgrade, type UpgradeOrder } from './upgrade.ts'
 import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
 import { found } from './notFound.ts'
@@ -48,6 +49,10 @@ export interface DatabaseStore {
   /** Begins in the phase `beginning`. Errors: `OperationInProgress`, `DatabaseDeleting`, `DatabasePaused`. */
   startOperation(databaseId: string, operation: OperationRequest, actor: Actor): Promise<OperationView>
   /** Also `NotHighlyAvailable`, `DatabaseNotReady`, `MemberIsLeader`, and `InvalidRequest` for a member that it does not have. */
+  /** An upgrade to a cluster; a dry run only says what stands in its way. Errors: see `orderUpgrade`. */
+  orderUpgrade(databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView>
+  /** Errors: see `cancelOperation`. */
+  cancelOperation(operationId: string, actor: Actor): Promise<OperationView>
   orderOfCluster(databaseId: string, order: ClusterOrder, actor: Actor): Promise<OperationView>
 }
 
@@ -63,6 +68,8 @@ export function databaseStore(database: ControlDatabase, keyring: Keyring): Data
     rotateCredential: (databaseId, { overlapSeconds }, actor) => rotateCredential(database, keyring, databaseId, overlapSeconds, actor),
     requestBackup: (databaseId, kind, actor) => requestBackup(database, databaseId, kind, actor),
     startOperation: (databaseId, operation, actor) => startOperation(database, databaseId, operation, actor),
+    orderUpgrade: (databaseId, order, actor) => orderUpgrade(database, keyring, databaseId, order, actor),
+    cancelOperation: (operationId, actor) => cancelOperation(database, operationId, actor),
     orderOfCluster: (databaseId, order, actor) => orderOfCluster(database, databaseId, order, actor),
   }
 }

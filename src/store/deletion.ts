@@ -47,13 +47,14 @@ function requireConfirmation({ name }: Changing, { confirmName }: DeletionReques
   throw new HoldfastError('ConfirmationRequired', 'A deletion has to be confirmed with the name of the database.', { next: `Give confirmName: ${name}.` })
 }
 
-const operationRow = z.object({ id: z.string(), kind: z.enum(operationKinds) })
+const operationRow = z.object({ id: z.string(), kind: z.enum(operationKinds), phase: z.string() })
 
-/** What an operation does to this database alone goes with it; a takeover may be half-way between two databases. */
+/** What an operation does to this database alone goes with it; a takeover may be half-way between two databases, and clients half-way between two servers. */
 async function endOperation(sql: Sql, databaseId: string): Promise<void> {
-  const operation = await sql.maybe(operationRow, `select id, kind from operations where database_id = $1 and finished_at is null for no key update`, [databaseId])
+  const operation = await sql.maybe(operationRow, `select id, kind, phase from operations where database_id = $1 and finished_at is null for no key update`, [databaseId])
   if (operation === undefined) return
-  if (operation.kind !== 'takeOverEndpoint') return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
+  const isHalfWay = operation.kind === 'takeOverEndpoint' || (operation.kind === 'upgradeToHa' && operation.phase === 'movingClients')
+  if (!isHalfWay) return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
   throw new HoldfastError('OperationInProgress', `The operation ${operation.kind} on this database is not finished yet.`, { next: 'Wait until it has ended, then delete.' })
 }
 

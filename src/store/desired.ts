@@ -1,7 +1,7 @@
 /** Everything a pass needs about one database, in one statement and one parse; secrets are opened. */
 import { z } from 'zod'
 import {
-  certificateKey, operationKinds, type ClusterScope, type Credential, type Desired, type Endpoint, type Instance, type KeyPair, type Operation,
+  certificateKey, instanceRoles, operationKinds, type ClusterScope, type Credential, type Desired, type Endpoint, type Instance, type KeyPair, type Operation,
 } from '../domain/desired.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { clusterUser } from '../domain/names.ts'
@@ -41,13 +41,14 @@ const named = z.object({ id: z.string(), name: z.string() })
 const instanceRow = z.object({
   id: z.string(),
   kind: z.enum(['standalone', 'cluster']),
-  role: z.enum(['serving', 'restoring', 'rollbackTarget', 'retired']),
+  role: z.enum(instanceRoles),
   initialisedAt: time.nullable(),
   systemIdentifier: z.string().nullable(),
   repositoryPath: z.string(),
   repositoryCipher: z.string(),
   dcsPassword: z.string().nullable(),
   lastLeader: z.object({ memberId: z.string(), timeline: z.number() }).nullable(),
+  keptUntil: time.nullable(),
   members: z.array(z.object({
     id: z.string(),
     instanceId: z.string(),
@@ -105,7 +106,7 @@ const operationRow: z.ZodType<Operation> = z.object({
 
 const desiredRow = z.object({
   database: z.object(databaseShape),
-  team: named,
+  team: named.extend({ haEnabled: z.boolean() }),
   project: named,
   hosts: z.array(hostRow),
   networks: z.array(z.object({ hostId: z.string(), subnet: z.string() })),

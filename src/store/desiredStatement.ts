@@ -18,7 +18,7 @@ const memberRows = `
 
 const instanceRows = `
   select i.id, i.kind, i.role, i.initialised_at as "initialisedAt", i.system_identifier as "systemIdentifier",
-         i.repository_path as "repositoryPath", i.repository_cipher as "repositoryCipher", i.dcs_password as "dcsPassword", i.last_leader as "lastLeader", ${list(memberRows)} as members
+         i.repository_path as "repositoryPath", i.repository_cipher as "repositoryCipher", i.dcs_password as "dcsPassword", i.last_leader as "lastLeader", i.kept_until as "keptUntil", ${list(memberRows)} as members
     from instances i where i.database_id = d.id order by i.created_at, i.id`
 
 const proxyRows = `
@@ -68,7 +68,7 @@ const hostIds = `
 
 export const desiredStatement = `
   select ${single(`select ${databaseColumns}`)} as database,
-         json_build_object('id', t.id, 'name', t.name) as team,
+         json_build_object('id', t.id, 'name', t.name, 'haEnabled', t.ha_enabled) as team,
          json_build_object('id', p.id, 'name', p.name) as project,
          ${list(`select ${hostColumns} from hosts h where h.id in (${hostIds}) order by h.name`)} as hosts,
          ${list(`select n.host_id as "hostId", n.subnet from project_networks n where n.project_id = p.id and n.host_id in (${hostIds})`)} as networks,

@@ -67,7 +67,7 @@ export async function insertDatabase(sql: Sql, keyring: Keyring, rows: NewRows):
 
 const loadRow: z.ZodType<HostLoad> = z.object({ host: hostRow, members: z.number() })
 
-async function hostLoads(sql: Sql): Promise<HostLoad[]> {
+export async function hostLoads(sql: Sql): Promise<HostLoad[]> {
   return sql.many(
     loadRow,
     `select to_json(host) as host, (select count(*) from members m where m.host_id = host.id)::int as members
@@ -90,7 +90,7 @@ async function insertSpec(sql: Sql, rows: NewRows): Promise<void> {
   )
 }
 
-function placed(ids: readonly string[], hosts: readonly Host[]): NewMember[] {
+export function placed(ids: readonly string[], hosts: readonly Host[]): NewMember[] {
   return ids.flatMap((id, index) => {
     const host = hosts[index]
     return host === undefined ? [] : [{ id, host }]

@@ -12,6 +12,7 @@ import { appendDatabaseEvents } from './events.ts'
 import { holdLease, type Lease } from './lease.ts'
 import type { Sql } from './sql.ts'
 import type { ControlDatabase } from './transaction.ts'
+import { changePlaces, removeInstance } from './upgrade.ts'
 
 export interface RecordStore {
   /**
@@ -28,7 +29,7 @@ export function recordStore(database: ControlDatabase, keyring: Keyring): Record
       await database.transaction(async (sql) => {
         await holdLease(sql, lease)
         for (const certificate of issued) await putCertificate(sql, keyring, lease.databaseId, certificate)
-        for (const record of records) await write(sql, lease, record)
+        for (const record of records) await write(sql, keyring, lease, record)
         // after everything else: they hold up the team's other events
         await appendDatabaseEvents(sql, lease.databaseId, notesOf(records))
         await removeIfFinished(sql, lease.databaseId)
@@ -41,7 +42,7 @@ function notesOf(records: readonly StoreRecord[]): EventNote[] {
   return records.flatMap((record) => (record.kind === 'event' ? [record.note] : []))
 }
 
-async function write(sql: Sql, lease: Lease, record: StoreRecord): Promise<void> {
+async function write(sql: Sql, keyring: Keyring, lease: Lease, record: StoreRecord): Promise<void> {
   const { databaseId } = lease
   switch (record.kind) {
     case 'issueCertificate':
@@ -56,7 +57,14 @@ async function write(sql: Sql, lease: Lease, record: StoreRecord): Promise<void>
       )
       return
     case 'instanceRole':
-      await sql.run(`update instances set role = $3 where id = $1 and database_id = $2`, [record.instanceId, databaseId, record.role])
+      await sql.run(`update instances set role = $3, kept_until = null where id = $1 and database_id = $2`, [record.instanceId, databaseId, record.role])
+      return
+    case 'instanceGone':
+      return removeInstance(sql, databaseId, record.instanceId)
+    case 'placesChanged':
+      return changePlaces(sql, keyring, databaseId, record)
+    case 'operationNoted':
+      await sql.run(`update operations set notes = notes || $3::jsonb where id = $1 and database_id = $2 and finished_at is null`, [record.operationId, databaseId, JSON.stringify(record.notes)])
       return
     case 'requestBackup':
       return requestBackup(sql, databaseId, record)

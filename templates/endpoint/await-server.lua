@@ -48,8 +48,8 @@ local function is_held(server)
   return held[name] ~= nil
 end
 
-core.register_cli({ "holdfast", "hold" }, "holdfast hold SERVER : no new client for it, for a moment", function(_, _, _, server)
-  Clients.hold(server, hold_seconds)
+core.register_cli({ "holdfast", "hold" }, "holdfast hold SERVER [MS] : no new client for it, for a moment", function(_, _, _, server, ms)
+  Clients.hold(server, tonumber(ms) and tonumber(ms) / 1000 or hold_seconds)
 end)
 core.register_cli({ "holdfast", "admit" }, "holdfast admit SERVER : ends its hold", function(_, _, _, server)
   Clients.admit(server)

@@ -1,6 +1,6 @@
 -- Inputs: none; loaded with the names of three pools: writes, reads, and whoever is asked for passwords.
 -- Pooled clients see a planned change of server as a delay, not as an error.
---   holdfast pause MILLISECONDS    of the leader's pool, and of who asks it for passwords: open transactions end, servers are let go,
+--   holdfast pause MILLISECONDS [FOR]   of the leader's pool, and of who asks it for passwords: open transactions end, servers are let go,
 --                                  whoever comes waits. Answers "paused"; "busy" when transactions were still open by then: nobody new
 --                                  gets in, and it is paused as soon as they have ended.
 --   holdfast resume                answers "resumed" or "was not paused".
@@ -143,12 +143,13 @@ function Pools.resume()
   end
 end
 
-core.register_cli({ "holdfast", "pause" }, "holdfast pause MS            : holds the clients of the pool", function(applet, _, _, ms)
+core.register_cli({ "holdfast", "pause" }, "holdfast pause MS [FOR_MS]   : holds the clients of the pool", function(applet, _, _, ms, for_ms)
   local wait_seconds = (tonumber(ms) or 0) / 1000
   if wait_seconds <= 0 then return applet:send("for how many milliseconds?\n") end
-  local outcome = pause(writes, wait_seconds, pause_seconds)
+  local for_seconds = tonumber(for_ms) and tonumber(for_ms) / 1000 or pause_seconds
+  local outcome = pause(writes, wait_seconds, for_seconds)
   -- whoever logs in waits, too, instead of asking a server that is on its way out
-  local of_logins = pause(logins, wait_seconds, pause_seconds)
+  local of_logins = pause(logins, wait_seconds, for_seconds)
   applet:send((outcome == "paused" and of_logins or outcome) .. "\n")
 end)
 

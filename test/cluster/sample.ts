@@ -57,7 +57,7 @@ function clusterOf({ hosts }: Desired, firstPort: number): Instance {
     return { id: randomUUID(), instanceId: id, hostId: (hosts[ordinal - 1] ?? hosts[0])?.id ?? '', ordinal, ports: { postgres: at, backup: at + 1, patroni: at + 2 }, volumeBytes: null }
   })
   return {
-    id, kind: 'cluster', role: 'serving', initialisedAt: null, systemIdentifier: null, lastLeader: null, members,
+    id, kind: 'cluster', role: 'serving', initialisedAt: null, systemIdentifier: null, lastLeader: null, keptUntil: null, members,
     repository: { path: `/lineages/${id}`, cipher: new Secret(randomBytes(24).toString('base64url')) },
     cluster: { scope: id, user: clusterUser(id), password: new Secret(randomBytes(24).toString('base64url')) },
   }

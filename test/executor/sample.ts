@@ -50,7 +50,7 @@ export async function sampleDatabase(request: SampleRequest): Promise<Sample> {
     hosts: [{ id: hostId, name: 'here', engine: 'unix:///var/run/docker.sock', privateAddress: request.privateAddress, publicAddress: '127.0.0.1', state: 'active' }],
     networks: [{ hostId, subnet: request.subnet }],
     instances: [{
-      id: instanceId, kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null, lastLeader: null, cluster: null,
+      id: instanceId, kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null, lastLeader: null, keptUntil: null, cluster: null,
       repository: { path: `/lineages/${instanceId}`, cipher: new Secret(randomBytes(24).toString('base64url')) },
       members: [{ id: memberId, instanceId, hostId, ordinal: 1, ports: { postgres: firstPort, backup: firstPort + 1, patroni: null }, volumeBytes: null }],
     }],
@@ -68,7 +68,7 @@ export async function sampleDatabase(request: SampleRequest): Promise<Sample> {
 
 async function unrelated(authority: Authority) {
   return {
-    team: { id: randomUUID(), name: 'team' },
+    team: { id: randomUUID(), name: 'team', haEnabled: true },
     project: { id: randomUUID(), name: 'project' },
     lastOfProject: true,
     trustBundlePem: authority.certPem,

@@ -92,11 +92,11 @@ export async function restore(rig: Rig, source: Customer, name: string, at?: Dat
   return { id: made.id, name, login: source.login, connection: connectionTo(rig, made, source.login) }
 }
 
-export async function remove({ service }: Rig, { id, name }: Customer, finalBackup = false): Promise<void> {
+export async function remove({ service }: Rig, { id, name }: Pick<Customer, 'id' | 'name'>, finalBackup = false): Promise<void> {
   await answerOf(service.api.DELETE('/v1/databases/{id}', { params: { path: { id } }, body: { confirmName: name, finalBackup, keepBackupsDays: 0 } }))
 }
 
-export async function gone({ service }: Rig, { id, name }: Customer, limitMs = settleLimitMs): Promise<void> {
+export async function gone({ service }: Rig, { id, name }: Pick<Customer, 'id' | 'name'>, limitMs = settleLimitMs): Promise<void> {
   await eventually(`the database ${name} to be gone`, async () => {
     const { response, data } = await service.api.GET('/v1/databases/{id}', { params: { path: { id } } }).catch(() => ({ response: null, data: undefined }))
     if (response?.status === 404) return true

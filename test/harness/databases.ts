@@ -35,7 +35,7 @@ export async function newProject({ api }: TestService, name: string): Promise<{ 
 }
 
 /** Asked for, not yet there. */
-export async function createDatabase(service: TestService, projectId: string, body: { readonly name: string; readonly storageBytes?: number }): Promise<Made> {
+export async function createDatabase(service: TestService, projectId: string, body: { readonly name: string; readonly tier?: 'starter' | 'standard' | 'pro'; readonly storageBytes?: number }): Promise<Made> {
   const made = await answerOf(service.api.POST('/v1/projects/{id}/databases', { params: { path: { id: projectId } }, body: { tier: 'starter', ...body } }))
   const { id, name, credentials } = made
   await service.noteSecret(`password of ${credentials.user}`, credentials.password)
@@ -43,7 +43,7 @@ export async function createDatabase(service: TestService, projectId: string, bo
 }
 
 /** Made, and in use by its first query. */
-export async function readyDatabase(service: TestService, projectId: string, body: { readonly name: string; readonly storageBytes?: number }): Promise<Made> {
+export async function readyDatabase(service: TestService, projectId: string, body: { readonly name: string; readonly tier?: 'starter' | 'standard' | 'pro'; readonly storageBytes?: number }): Promise<Made> {
   const made = await createDatabase(service, projectId, body)
   await untilCondition(service, made.id, 'Ready', 'true', { limitMs: readyLimitMs })
   return made

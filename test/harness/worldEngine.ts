@@ -165,6 +165,11 @@ export class WorldEngine {
       case 'killContainer':
         this.#kill(this.#byId(action.containerId))
         return {}
+      case 'surveySource':
+      case 'makeSlot':
+      case 'cutOver':
+      case 'startServer':
+        throw new Error(`the world knows no ${action.kind}`)
       case 'readBackBackup':
         this.#requireBucket()
         return { readBack: this.bucket.get(action.instanceId)?.has(action.label) === true }

@@ -32,14 +32,14 @@ export function starter({ number, name, now }: NewDatabase): Desired {
   const port = (part: number): number => 20_000 + number * 100 + part
   const member: Member = { id: id(2), instanceId: id(1), hostId: theHost.id, ordinal: 1, ports: { postgres: port(0), backup: port(1), patroni: null }, volumeBytes: null }
   const instance: Instance = {
-    id: id(1), kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null, cluster: null, lastLeader: null,
+    id: id(1), kind: 'standalone', role: 'serving', initialisedAt: null, systemIdentifier: null, cluster: null, lastLeader: null, keptUntil: null,
     repository: { path: `/lineages/${id(1)}`, cipher: new Secret('cipher') }, members: [member],
   }
   const proxy = (slot: number) => ({ slot, hostId: theHost.id, ports: { rw: port(10 + slot), ro: port(20 + slot), pooled: port(30 + slot), runtime: port(40 + slot) } })
   const endpoint: Endpoint = { id: id(3), hostName: `${name}.db.example`, proxies: [proxy(0), proxy(1)] }
   return {
     database: databaseRow(id(0), name, now),
-    team: { id: idOf(1), name: 'team' },
+    team: { id: idOf(1), name: 'team', haEnabled: false },
     project: theProject,
     hosts: [theHost],
     networks: [{ hostId: theHost.id, subnet: '10.89.0.0/26' }],
@@ -112,6 +112,12 @@ export function recorded(desired: Desired, record: StoreRecord, { now, nextId, i
       return withInstance(desired, record.instanceId, (one) => ({ ...one, lastLeader: { memberId: record.memberId, timeline: record.timeline } }))
     case 'instanceRole':
       return withInstance(desired, record.instanceId, (one) => ({ ...one, role: record.role }))
+    case 'instanceGone':
+      return { ...desired, instances: desired.instances.filter(({ id }) => id !== record.instanceId) }
+    case 'placesChanged':
+      return withDatabase(placesChanged(desired, record, now), { topology: 'ha', generation: desired.database.generation + 1 })
+    case 'operationNoted':
+      return desired.operation?.id !== record.operationId ? desired : { ...desired, operation: { ...desired.operation, notes: { ...Object(desired.operation.notes), ...record.notes } } }
     case 'requestBackup':
       return desired.backups.some((backup) => backup.instanceId === record.instanceId && isOpen(backup)) ? desired
         : { ...desired, backups: [newBackup(desired, record, now, nextId()), ...desired.backups] }
@@ -130,6 +136,13 @@ export function recorded(desired: Desired, record: StoreRecord, { now, nextId, i
     case 'swapEndpoints':
       return desired
   }
+}
+
+function placesChanged(desired: Desired, { fromId, toId, systemIdentifier, keptForMs }: Extract<StoreRecord, { kind: 'placesChanged' }>, now: Date): Desired {
+  const keptUntil = new Date(now.getTime() + keptForMs)
+  const former = withInstance(desired, fromId, (one) => ({ ...one, role: 'rollbackTarget', keptUntil }))
+  const moved = withInstance(former, toId, (one) => ({ ...one, role: 'serving', initialisedAt: one.initialisedAt ?? now, systemIdentifier }))
+  return { ...moved, backups: moved.backups.map((backup) => (backup.instanceId === fromId ? { ...backup, instanceId: toId } : backup)) }
 }
 
 function withInstance(desired: Desired, id: string, change: (instance: Instance) => Instance): Desired {

@@ -76,9 +76,14 @@ test('an allow-list reaches the proxy by a reload and leaves the others alone', 
   assert.deepEqual(hashes(after.member), hashes(before.member))
 })
 
-test('another backend makes the proxy anew, so that old sessions end', () => {
+test('another lineage of data makes the proxy anew, so that old sessions end; the same one elsewhere does not', () => {
+  const [instance] = desired.instances
+  assert.ok(instance !== undefined)
+  const other = withInstance({ repository: { ...instance.repository, path: '/lineages/another' } })
+  assert.notEqual(all(other).proxy.specHash, all(desired).proxy.specHash)
   const moved = withInstance({ members: desired.instances.flatMap((instance) => instance.members.map((member) => ({ ...member, ports: { postgres: 26_000, backup: 26_001, patroni: null } }))) })
-  assert.notEqual(all(moved).proxy.specHash, all(desired).proxy.specHash)
+  assert.equal(all(moved).proxy.specHash, all(desired).proxy.specHash)
+  assert.notEqual(all(moved).proxy.configHash, all(desired).proxy.configHash)
 })
 
 test('a renewed certificate reloads a member and a proxy, and makes the agent anew', async () => {

@@ -9,11 +9,12 @@ import { renderClusterMember, type ClusterMemberInput } from '../../src/render/c
 import { renderMember } from '../../src/render/member.ts'
 import { certificatePem, contentOf, instanceId, member } from './inputs.ts'
 
+const leading = { follows: null, isFollowed: false }
 const input: ClusterMemberInput = {
   ...member, begins: null, name: 'm0000000000a1', names: ['m0000000000a1', 'm0000000000a2', 'm0000000000a3'], address: '10.0.0.7', ports: { postgres: 25_432, patroni: 25_434 },
   namespace: '/holdfast/lab/', scope: { scope: instanceId, user: `cluster-${instanceId}`, password: new Secret('pass"word: #1') },
   dcs: { hosts: [{ host: '10.0.0.1', port: 2379 }, { host: '10.0.0.2', port: 2380 }], caPem: null, client: null },
-  configurationText: configurationText({ durability: 'strict', sizes: tiers.standard }),
+  configurationText: configurationText({ ...leading, durability: 'strict', sizes: tiers.standard }),
 }
 
 const patroniSchema = z.looseObject({
@@ -71,7 +72,7 @@ test('only a member that may begin a database can, and what it begins with is th
   assert.equal(patroniOf(input).bootstrap, undefined)
   const { bootstrap } = patroniOf({ ...input, begins: 'newDatabase' })
   assert.ok(Array.isArray(bootstrap?.['initdb']))
-  assert.deepEqual(bootstrap?.dcs, clusterConfiguration({ durability: 'strict', sizes: tiers.standard }))
+  assert.deepEqual(bootstrap?.dcs, clusterConfiguration({ ...leading, durability: 'strict', sizes: tiers.standard }))
 })
 
 test('restored data become a cluster’s; where there are none, none are made', () => {
@@ -95,7 +96,7 @@ test('rules of a standalone stay the same, and Patroni comes in by the socket', 
 })
 
 test('strict waits for both replicas, quorum for any one, and neither for none', () => {
-  const of = (durability: 'strict' | 'quorum') => clusterConfiguration({ durability, sizes: tiers.standard })
+  const of = (durability: 'strict' | 'quorum') => clusterConfiguration({ ...leading, durability, sizes: tiers.standard })
   assert.deepEqual([of('strict')['synchronous_mode'], of('strict')['synchronous_node_count']], [true, 2])
   assert.deepEqual([of('quorum')['synchronous_mode'], of('quorum')['synchronous_node_count']], ['quorum', 1])
   for (const durability of ['strict', 'quorum'] as const) assert.equal(of(durability)['synchronous_mode_strict'], true)
@@ -103,18 +104,18 @@ test('strict waits for both replicas, quorum for any one, and neither for none',
 
 test('a leader that lost etcd has stopped before anybody else may lead', () => {
   const times = z.object({ ttl: z.int(), loop_wait: z.int(), retry_timeout: z.int(), primary_stop_timeout: z.int() })
-  const { ttl, loop_wait, retry_timeout, primary_stop_timeout } = times.parse(clusterConfiguration({ durability: 'strict', sizes: tiers.standard }))
+  const { ttl, loop_wait, retry_timeout, primary_stop_timeout } = times.parse(clusterConfiguration({ ...leading, durability: 'strict', sizes: tiers.standard }))
   assert.ok(loop_wait + retry_timeout + primary_stop_timeout < ttl)
   assert.ok(loop_wait + 2 * retry_timeout <= ttl)
 })
 
 test('WAL that nobody acknowledged keeps no synchronous replica from leading', () => {
-  assert.ok(Number(clusterConfiguration({ durability: 'strict', sizes: tiers.pro })['maximum_lag_on_failover']) > tiers.pro.storageBytes)
+  assert.ok(Number(clusterConfiguration({ ...leading, durability: 'strict', sizes: tiers.pro })['maximum_lag_on_failover']) > tiers.pro.storageBytes)
 })
 
 test('what Patroni puts above every file agrees with the tier', () => {
   for (const name of tierNames) {
-    const { postgresql } = z.looseObject({ postgresql: z.looseObject({ parameters: z.record(z.string(), z.unknown()) }) }).parse(clusterConfiguration({ durability: 'strict', sizes: tiers[name] }))
+    const { postgresql } = z.looseObject({ postgresql: z.looseObject({ parameters: z.record(z.string(), z.unknown()) }) }).parse(clusterConfiguration({ ...leading, durability: 'strict', sizes: tiers[name] }))
     assert.equal(postgresql.parameters['max_connections'], tiers[name].maxConnections)
   }
 })

@@ -54,6 +54,18 @@ test('in front of a standalone clients wait for its planned restarts, and nobody
   assert.doesNotMatch(standalone, /httpchk/)
 })
 
+test('while clients are moved both are there: the standalone serves, or is out of use, and who follows it is read from only in its place', () => {
+  const backends = (serves: 'standalone' | 'cluster'): string => contentOf(renderEndpoint({ ...endpoint, target: { kind: 'moving', serves, address: '172.17.0.1', port: 25_432, servers } }), '/conf/haproxy.cfg')
+  const linesOf = (text: string, name: string): string[] => (text.split(new RegExp(`^backend ${name}$`, 'm'))[1]?.split(/\n(?=\S)/)[0] ?? '').split('\n').map((line) => line.trim()).filter((line) => line.startsWith('server '))
+  const before = backends('standalone')
+  assert.equal(linesOf(before, 'be_rw')[0], 'server standalone 172.17.0.1:25432')
+  assert.equal(linesOf(before, 'be_rw').length, 4)
+  assert.ok(linesOf(before, 'be_ro').slice(1).every((line) => line.endsWith(' backup')))
+  const after = backends('cluster')
+  for (const name of ['be_rw', 'be_ro']) assert.equal(linesOf(after, name)[0], 'server standalone 172.17.0.1:25432 disabled')
+  assert.equal(linesOf(after, 'be_ro').filter((line) => line.includes('track be_rw/')).length, 3)
+})
+
 test('a proxy finds every script that it loads beside its configuration, and begins anew when one of them is another', () => {
   for (const one of [endpoint, cluster]) {
     const all = renderEndpoint(one)

@@ -16,7 +16,7 @@ export const memberId = '00000000-0000-4000-8000-0000000000a1'
 export const endpointId = '00000000-0000-4000-8000-0000000000e1'
 
 export const member: MemberInput = {
-  installation: 'lab', instanceId, endpointIds: [endpointId], sizes: tiers.starter, trustBundlePem: certificatePem, server: keyPair, mayInitialise: false,
+  installation: 'lab', instanceId, instanceIds: [instanceId], endpointIds: [endpointId], sizes: tiers.starter, trustBundlePem: certificatePem, server: keyPair, mayInitialise: false,
 }
 
 export const endpoint: EndpointInput = {

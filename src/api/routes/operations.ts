@@ -9,7 +9,7 @@ import { showFailover } from '../explanation.ts'
 import type { Api } from '../instance.ts'
 import { reachDatabase, reachOperation } from '../reach.ts'
 import { reconcileOrder, reconciled } from '../schemas/databases.ts'
-import { newOperation, operation } from '../schemas/operations.ts'
+import { newOperation, operation, operationQuery } from '../schemas/operations.ts'
 import { failover } from '../schemas/failovers.ts'
 import { problems } from '../schemas/problem.ts'
 import { idParams, listLimit, listOf } from '../schemas/words.ts'
@@ -25,8 +25,8 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
 
   app.post('/v1/databases/:id/operations', {
     schema: {
-      summary: 'Take over an endpoint; move the leader, restart, or make a replica anew',
-      tags, params: idParams, body: newOperation, response: { 202: operation, ...problems },
+      summary: 'Take over an endpoint; make a cluster of one server; move the leader, restart, or make a replica anew',
+      tags, params: idParams, querystring: operationQuery, body: newOperation, response: { 202: operation, ...problems },
     },
   }, async (request, reply) => {
     const { body } = request
@@ -39,6 +39,11 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
       }
       case 'switchover':
         return reply.code(202).send(await store.databases.orderOfCluster(database.id, { kind: body.kind, candidate: body.candidate ?? null }, actorOf(request)))
+      case 'upgradeToHa': {
+        const { portRanges, networkPool } = parts.settings.provisioning
+        const order = { dryRun: request.query.dryRun === 'true', budgetMs: body.budgetMs ?? null, portRanges, networkPool }
+        return reply.code(202).send(await store.databases.orderUpgrade(database.id, order, actorOf(request)))
+      }
       case 'restart':
       case 'reinitialise':
         return reply.code(202).send(await store.databases.orderOfCluster(database.id, body, actorOf(request)))
@@ -65,6 +70,13 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
   app.get('/v1/operations/:id', {
     schema: { summary: 'One operation', tags, params: idParams, response: { 200: operation, ...problems } },
   }, (request) => reachOperation(store, principalOf(request), request.params.id))
+
+  app.post('/v1/operations/:id/cancel', {
+    schema: { summary: 'End an upgrade before clients are moved; the server is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
+  }, async (request, reply) => {
+    const { id } = await reachOperation(store, principalOf(request), request.params.id)
+    return reply.code(202).send(await store.databases.cancelOperation(id, actorOf(request)))
+  })
 
   app.post('/v1/databases/:id/reconcile', {
     schema: {

@@ -1,7 +1,7 @@
 /** A database as people ask for it and as they see it. */
 import { z } from 'zod'
 import { conditionTypes } from '../../domain/conditions.ts'
-import { finalizers } from '../../domain/desired.ts'
+import { finalizers, instanceRoles } from '../../domain/desired.ts'
 import { backup, failure, operationSummary } from './operations.ts'
 import { tier } from './tenants.ts'
 import * as words from './words.ts'
@@ -67,7 +67,7 @@ const instance = z
   .object({
     id: words.id,
     kind: z.enum(['standalone', 'cluster']),
-    role: z.enum(['serving', 'restoring', 'rollbackTarget', 'retired']),
+    role: z.enum(instanceRoles),
     initialisedAt: words.time.nullable(),
     members: z.array(member),
   })

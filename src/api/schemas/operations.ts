@@ -41,12 +41,18 @@ export const newOperation = z.discriminatedUnion('kind', [
     kind: z.literal('switchover'),
     candidate: memberName.exactOptional().describe('Name or id of the replica that is to lead; by default the best one'),
   }),
+  z.strictObject({
+    kind: z.literal('upgradeToHa'),
+    budgetMs: z.number().int().min(500).max(15_000).exactOptional().describe('Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default'),
+  }).describe('One server becomes a cluster of three; with dryRun only what stands in its way is told, in `progress`'),
   z.strictObject({ kind: z.literal('restart') }).describe('Member by member, the leader last'),
   z.strictObject({
     kind: z.literal('reinitialise'),
     member: memberName.describe('Name or id of the replica whose data are thrown away and copied anew'),
   }),
 ])
+
+export const operationQuery = z.strictObject({ dryRun: z.enum(['true', 'false']).default('false').describe('Of upgradeToHa: begins nothing') })
 
 export const newBackup = z.strictObject({ kind: z.enum(['full', 'incremental']).default('full') })
 export const backup = z

@@ -29,6 +29,13 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
       order: ({ candidate }) => ({ kind: 'switchover', ...(candidate === undefined ? {} : { candidate }) }),
     }),
     ordered(surroundings, {
+      usage: 'upgrade-to-ha <databaseId>', about: 'Make a cluster of one server, under its clients',
+      options: [['--dry-run', 'only say what stands in its way'], ['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
+      order: ({ budgetMs }) => ({ kind: 'upgradeToHa', ...(budgetMs === undefined ? {} : { budgetMs }) }),
+      query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
+    }),
+    ordered(surroundings, {
       usage: 'restart <databaseId>', about: 'Restart a cluster member by member, the leader last',
       input: z.object({ databaseId: z.string(), ...waitInput }),
       order: () => ({ kind: 'restart' }),
@@ -50,14 +57,15 @@ interface OrderCommand<I extends Ordered> {
   readonly options?: readonly (readonly [flag: string, about: string])[]
   readonly input: I
   readonly order: (input: z.output<I>) => NewOperation
+  readonly query?: (input: z.output<I>) => { readonly dryRun: 'true' | 'false' }
 }
 
-function ordered<I extends Ordered>(surroundings: Surroundings, { order, options = [], ...spec }: OrderCommand<I>): Command {
+function ordered<I extends Ordered>(surroundings: Surroundings, { order, query, options = [], ...spec }: OrderCommand<I>): Command {
   return apiCommand(surroundings, {
     ...spec,
     options: [...options, ...waitOptions],
     ask: async (client, input) => {
-      const started = await answerOf(client.POST('/v1/databases/{id}/operations', { params: { path: { id: input.databaseId } }, body: order(input) }))
+      const started = await answerOf(client.POST('/v1/databases/{id}/operations', { params: { path: { id: input.databaseId }, ...(query !== undefined && { query: query(input) }) }, body: order(input) }))
       const answer = await ended(client, started, input)
       return { answer, text: describeOperation(answer) }
     },

@@ -13,11 +13,12 @@ import { runtimeCommand, type RuntimeAddress } from '../haproxy.ts'
 export type PoolPause = 'paused' | 'busy'
 
 /**
- * Of the leader's pool. Waits for open transactions for `budgetMs` at most. Errors: `MemberUnreachable` when the proxy cannot be asked,
+ * Of the leader's pool, for `forMs` at most (seven seconds by default). Waits for open transactions for `budgetMs` at most. Errors: `MemberUnreachable` when the proxy cannot be asked,
  * `Internal` when its pool refuses; either may be paused all the same.
  */
-export async function pausePool(address: RuntimeAddress, budgetMs: number, signal?: AbortSignal): Promise<PoolPause> {
-  return outcomeOf(address, `holdfast pause ${milliseconds(budgetMs)}`, ['paused', 'busy'], budgetMs, signal)
+export async function pausePool(address: RuntimeAddress, budgetMs: number, signal?: AbortSignal, forMs?: number): Promise<PoolPause> {
+  const limit = forMs === undefined ? '' : ` ${milliseconds(forMs)}`
+  return outcomeOf(address, `holdfast pause ${milliseconds(budgetMs)}${limit}`, ['paused', 'busy'], budgetMs, signal)
 }
 
 /** One that is not paused is left alone. Errors: as `pausePool`. */

@@ -10,7 +10,9 @@ export type RoutingStep =
   /** Of the read-write port. `up`: takes clients from this moment; `stopping`: no new ones. The next checks decide anew. */
   | { readonly kind: 'setHealth'; readonly server: string; readonly health: 'up' | 'stopping' }
   /** New clients of it wait, for four seconds at most; its sessions stay. `admit` ends that. See await-server.lua. */
-  | { readonly kind: 'hold' | 'admit'; readonly server: string }
+  | { readonly kind: 'hold' | 'admit'; readonly server: string; readonly forMs?: number }
+  /** Of a server that no check looks after: whether it takes clients at all. */
+  | { readonly kind: 'setState'; readonly backend: 'be_rw' | 'be_ro'; readonly server: string; readonly state: 'ready' | 'maint' }
 
 /**
  * The member is dead, or is being ended: new clients wait. Its sessions end with it, and at the latest when another one leads; ending
@@ -57,7 +59,9 @@ function commandOf(step: RoutingStep): string {
       return `set server be_rw/${named(step.server)} health ${step.health}`
     case 'hold':
     case 'admit':
-      return `holdfast ${step.kind} ${named(step.server)}`
+      return `holdfast ${step.kind} ${named(step.server)}${step.forMs === undefined ? '' : ` ${Math.round(step.forMs)}`}`
+    case 'setState':
+      return `set server ${step.backend}/${named(step.server)} state ${step.state}`
   }
 }
 

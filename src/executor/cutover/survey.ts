@@ -1,0 +1,37 @@
+/** What the serving server says of itself before an upgrade: what a cluster could not take over, and what would be in the way. */
+import { z } from 'zod'
+import type { Action } from '../../domain/action.ts'
+import type { Desired } from '../../domain/desired.ts'
+import type { ActionResult } from '../../domain/ports.ts'
+import { withPostgres, type PostgresTools } from '../postgres.ts'
+
+/** Enough to know what to look for. */
+const longestList = 5
+
+export async function surveySource(tools: PostgresTools, { operationId, memberId }: Extract<Action, { readonly kind: 'surveySource' }>, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
+  let survey: Readonly<Record<string, unknown>> = {}
+  await withPostgres(tools, memberId, desired, desired.database.databaseName, signal, async (connection) => {
+    const [row] = await connection.query(surveyStatement, [longestList], signal)
+    if (row !== undefined) survey = row
+  })
+  return { records: [{ kind: 'operationNoted', operationId, notes: { survey } }] }
+}
+
+const names = z.array(z.string())
+
+/** In the customer's database; slots, prepared transactions and subscriptions are seen from everywhere. */
+const surveyStatement = {
+  row: z.object({
+    serverVersion: z.number(), longestTransactionSeconds: z.number(), preparedTransactions: z.number(),
+    logicalSlots: names, subscriptions: names, unloggedTables: names, missingExtensions: names,
+  }),
+  text: `
+    select pg_catalog.current_setting('server_version_num')::int as "serverVersion",
+           coalesce((select extract(epoch from max(pg_catalog.clock_timestamp() - xact_start)) from pg_catalog.pg_stat_activity where backend_type = 'client backend'), 0)::float8 as "longestTransactionSeconds",
+           (select count(*)::int from pg_catalog.pg_prepared_xacts) as "preparedTransactions",
+           array(select slot_name::text from pg_catalog.pg_replication_slots where slot_type = 'logical' order by 1 limit $1) as "logicalSlots",
+           array(select subname::text from pg_catalog.pg_subscription order by 1 limit $1) as subscriptions,
+           array(select n.nspname || '.' || c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                  where c.relpersistence = 'u' and c.relkind in ('r', 'm') order by 1 limit $1) as "unloggedTables",
+           array(select extname::text from pg_catalog.pg_extension where extname not in (select name from pg_catalog.pg_available_extensions) order by 1 limit $1) as "missingExtensions"`,
+}

@@ -1,0 +1,95 @@
+/** What stands in the way of an upgrade, all of it at once. Pure: from what is desired, seen, and what the serving server said when it was asked. */
+import { z } from 'zod'
+import type { PlanInput } from '../domain/part.ts'
+import { engineOf, type Primary } from '../domain/reading.ts'
+import { tiers } from '../domain/tiers.ts'
+
+/** As `surveySource` notes it. Names are of the customer's database; lists are cut off. */
+export const surveySchema = z.object({
+  serverVersion: z.number(),
+  longestTransactionSeconds: z.number(),
+  preparedTransactions: z.number(),
+  logicalSlots: z.array(z.string()),
+  subscriptions: z.array(z.string()),
+  unloggedTables: z.array(z.string()),
+  missingExtensions: z.array(z.string()),
+})
+export type Survey = z.output<typeof surveySchema>
+
+export interface Finding {
+  readonly code: string
+  readonly message: string
+  readonly next: string
+}
+
+export interface Findings {
+  /** Nothing is begun while there is one. */
+  readonly blockers: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+const longTransactionSeconds = 60
+/** A copy grows while it catches up. */
+const fullestShare = 0.9
+const majorVersion = 17
+
+export function findings(input: PlanInput, primary: Primary, survey: Survey): Findings {
+  return {
+    blockers: [...entitlement(input), ...protection(input), ...contents(survey), ...room(input, primary)].filter((one) => one !== null),
+    warnings: [...activity(survey), ...spread(input)].filter((one) => one !== null),
+  }
+}
+
+type Found = readonly (Finding | null)[]
+
+function unless(isFine: boolean, code: string, message: string, next: string): Finding | null {
+  return isFine ? null : { code, message, next }
+}
+
+function entitlement({ desired: { team, database } }: PlanInput): Found {
+  return [
+    unless(team.haEnabled, 'HaNotEnabled', `High availability is not turned on for the team ${team.name}.`, `An admin of the team turns it on: holdfast ha on --team ${team.id}.`),
+    unless(tiers[database.tier].topologies.includes('ha'), 'TierNotHa', `The tier ${database.tier} has no high availability.`, 'Change to the tier standard or pro first.'),
+  ]
+}
+
+/** What the database could be brought back from, should all else fail. */
+function protection({ desired: { database } }: PlanInput): Found {
+  const isTrue = (type: string): boolean => database.conditions.some((condition) => condition.type === type && condition.status === 'true')
+  return [
+    unless(isTrue('Ready'), 'NotReady', 'The database does not take connections through its endpoint now.', 'Look at its conditions, and wait until Ready is true.'),
+    unless(isTrue('BackupsHealthy'), 'BackupsNotHealthy', 'There is no backup that was read back and is recent.', 'Wait for the first backup, or request one; the condition BackupsHealthy says more.'),
+  ]
+}
+
+function contents({ serverVersion, preparedTransactions, logicalSlots, unloggedTables, missingExtensions }: Survey): Found {
+  return [
+    unless(Math.floor(serverVersion / 10_000) === majorVersion, 'ServerVersion', `The server is of version ${serverVersion}; members of a cluster are of ${majorVersion}.`, `Upgrade the server to PostgreSQL ${majorVersion} first.`),
+    unless(preparedTransactions === 0, 'PreparedTransactions', `${preparedTransactions} prepared transactions are open; a cluster has none.`, 'Commit them or roll them back.'),
+    unless(logicalSlots.length === 0, 'LogicalSlots', `The logical replication slots ${logicalSlots.join(', ')} would not be on the cluster.`, 'Drop them, and make them anew afterwards.'),
+    unless(unloggedTables.length === 0, 'UnloggedTables', `Unlogged tables are not copied to a cluster: ${unloggedTables.join(', ')}.`, 'Make them logged (ALTER TABLE … SET LOGGED), or drop them.'),
+    unless(missingExtensions.length === 0, 'MissingExtensions', `The members' image has no ${missingExtensions.join(', ')}.`, 'Drop these extensions first.'),
+  ]
+}
+
+function room({ desired, observed }: PlanInput, { postgres }: Primary): Found {
+  const { storage } = postgres
+  const share = storage === null ? 0 : storage.usedBytes / storage.totalBytes
+  const unseen = desired.hosts.filter(({ id }) => !engineOf(observed, id).known).map(({ name }) => name)
+  return [
+    unless(share < fullestShare, 'StorageFull', `The data volume is ${Math.round(share * 100)} % full.`, 'Choose more storage or delete data first.'),
+    unless(unseen.length === 0, 'HostUnreachable', `The host ${unseen.join(', ')} cannot be seen.`, 'Look at the host; its condition is unknown meanwhile.'),
+  ]
+}
+
+function activity({ longestTransactionSeconds, subscriptions }: Survey): Found {
+  return [
+    unless(longestTransactionSeconds < longTransactionSeconds, 'LongTransaction', `A transaction has been open for ${Math.round(longestTransactionSeconds)} s: it would be cut off.`, 'Let it end before the upgrade, or accept that it is rolled back.'),
+    unless(subscriptions.length === 0, 'Subscriptions', `The subscriptions ${subscriptions.join(', ')} pause for the move.`, 'Nothing has to be done; their publishers keep WAL meanwhile.'),
+  ]
+}
+
+function spread({ desired: { hosts } }: PlanInput): Found {
+  const active = hosts.filter(({ state }) => state === 'active').length
+  return [unless(active > 1, 'OneHost', 'All members would be on one host: the loss of a member is survived, that of the host is not.', 'Add hosts for that.')]
+}

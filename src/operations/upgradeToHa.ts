@@ -1,0 +1,189 @@
+/**
+ * upgradeToHa: one server becomes a cluster of three, and follows it from then on. A cluster that follows the server is made beside it;
+ * when it has caught up, clients are held for a moment, the server is fenced and stopped, the cluster is promoted, and clients go on there.
+ * What must hold: nobody is promoted before the server is fenced against coming back as more than a follower, has stopped cleanly, and
+ * its last record was received; and of going on and going back only one ever happens (one key in etcd decides).
+ * Phases: preflight → copying → movingClients → awaitingReplicas. Point of no return: within movingClients, when the cluster is told to
+ * lead. Until then the cluster can be thrown away and the server is as it was.
+ */
+import { z } from 'zod'
+import { isWhole } from '../domain/cluster.ts'
+import { instanceWith, servingInstance, type Instance } from '../domain/desired.ts'
+import { act, merge, record, waitFor, type Part } from '../domain/part.ts'
+import { followerSlotName } from '../domain/prepared.ts'
+import { primaryMember, proxiesInUse, proxyKey, type Primary } from '../domain/reading.ts'
+import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
+import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
+import { findings, surveySchema } from './preflight.ts'
+
+export const upgradeInputSchema = z.object({
+  /** Only says what stands in its way. */
+  dryRun: z.boolean().default(false),
+  /** Clients wait no longer than this: before that the move goes back by itself. */
+  budgetMs: z.number().int().min(500).max(15_000).default(5_000),
+})
+
+const outcomeSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('moved'), systemIdentifier: z.string(), pauseMs: z.number().nullable() }),
+  z.object({ kind: z.literal('wentBack'), reason: z.string(), pauseMs: z.number().nullable() }),
+])
+export type CutoverOutcome = z.output<typeof outcomeSchema>
+
+const notesSchema = z.object({
+  survey: surveySchema.optional(),
+  attempted: z.boolean().default(false),
+  outcome: outcomeSchema.optional(),
+  cancelRequested: z.boolean().default(false),
+})
+
+const lookMs = 300
+/** Without any progress: a copy, or its catching up, hangs. */
+const stallMs = 30 * 60_000
+const rejoinMs = 15 * 60_000
+const mostLagBytes = 16n * 1024n * 1024n
+/** How long the former server follows, so that the way back is open. */
+export const keptForMs = 24 * 60 * 60_000
+
+export const upgradeToHaMachine: Machine = {
+  kind: 'upgradeToHa',
+  version: 1,
+  firstPhase: 'preflight',
+  pointOfNoReturn: 'movingClients',
+  decide(input) {
+    switch (input.operation.phase) {
+      case 'preflight':
+        return preflight(input)
+      case 'copying':
+        return copying(input)
+      case 'movingClients':
+        return movingClients(input)
+      case 'awaitingReplicas':
+        return awaitingReplicas(input)
+    }
+    return unknownPhase(input)
+  },
+}
+
+function preflight(input: MachineInput): Decision {
+  const { operation } = input
+  const primary = sourceOf(input)
+  if (primary === null) return waits('the server to answer', lookMs)
+  const { survey, cancelRequested } = notesSchema.parse(operation.notes)
+  if (cancelRequested) return cancelled(input)
+  if (survey === undefined) return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: primary.member.id }), waitFor('the server to be looked at', lookMs)]), 'the server to be looked at')
+  const found = findings(input, primary, survey)
+  if (operation.progress === null) return stay(soon, 'what was found to be written down', { ...found })
+  const { dryRun } = upgradeInputSchema.parse(operation.input)
+  const told = found.blockers.map(({ message }) => message).join(' ')
+  if (dryRun) return succeeded(found.blockers.length === 0 ? 'nothing stands in the way of an upgrade' : `not as it is: ${told}`)
+  if (found.blockers.length > 0) return gives(input, 'PreflightFailed', told, found.blockers.map(({ next }) => next).join(' '))
+  return { part: soon, next: { to: 'enter', phase: 'copying', because: 'nothing stands in its way' } }
+}
+
+/** The serving standalone; null while it cannot be seen to take writes. */
+function sourceOf({ desired, observed }: MachineInput): Primary | null {
+  const serving = servingInstance(desired)
+  return serving?.kind === 'standalone' ? primaryMember(observed, serving) : null
+}
+
+function copying(input: MachineInput): Decision {
+  const { desired, operation } = input
+  const [primary, target] = [sourceOf(input), instanceWith(desired, 'preparing')]
+  if (target === undefined) return failed('TargetMissing', 'the cluster that was being made is gone', 'Ask for the upgrade again; the server is as it was.')
+  if (notesSchema.parse(operation.notes).cancelRequested) return cancelled(input)
+  if (stillForMs(input) > stallMs) return gives(input, 'NotCaughtUp', `the cluster did not catch up, and made no progress for ${stallMs / 60_000} minutes`, 'Look at the events and at the logs of its members, then ask again.')
+  if (primary === null) return waits('the server to answer', lookMs)
+  if (!primary.postgres.slots.some(({ name }) => name === followerSlotName)) {
+    const make = act({ kind: 'makeSlot', memberId: primary.member.id, slot: followerSlotName })
+    return stay(merge([make, waitFor('the server to keep what is to be copied', lookMs)]), 'the server to keep what is to be copied')
+  }
+  const behind = behindOf(input, target, primary)
+  const missing = behind ?? unready(input)
+  if (missing !== null) return waits(missing, lookMs, { lsn: lsnsOf(input, target).join(' ') })
+  return { part: soon, next: { to: 'enter', phase: 'movingClients', because: 'the cluster follows the server closely' } }
+}
+
+/** Null when every member follows closely. */
+function behindOf({ observed }: MachineInput, target: Instance, { postgres }: Primary): string | null {
+  let leads = 0
+  for (const member of target.members) {
+    const [patroni, seen] = [observed.patroni.get(member.id), observed.postgres.get(member.id)]
+    if (patroni?.known !== true || seen?.known !== true) return `member ${member.ordinal} to be copied from the server`
+    if (seen.value.systemIdentifier !== postgres.systemIdentifier) return `member ${member.ordinal} to hold the data of the server`
+    if (patroni.value.role === 'standbyLeader') leads += 1
+    if (patroni.value.replicationState !== 'streaming') return `member ${member.ordinal} to stream (${patroni.value.state})`
+    if (postgres.lsn - seen.value.lsn > mostLagBytes) return `member ${member.ordinal} to catch up (${postgres.lsn - seen.value.lsn} bytes)`
+  }
+  return leads === 1 ? null : 'one member to follow the server for all'
+}
+
+function lsnsOf({ observed }: MachineInput, target: Instance): string[] {
+  return target.members.map(({ id }) => {
+    const seen = observed.postgres.get(id)
+    return seen?.known === true ? seen.value.lsn.toString(16) : '-'
+  })
+}
+
+/** Everything around it has loaded what it needs for the move. Null when so. */
+function unready({ desired, observed, blueprints }: MachineInput): string | null {
+  const { endpoint } = desired
+  const keys = endpoint === null ? [] : proxiesInUse(desired, endpoint).map(({ slot }) => proxyKey(endpoint.id, slot))
+  const isRouted = keys.every((key) => {
+    const [seen, wanted] = [observed.proxies.get(key), blueprints.proxies.get(key)]
+    return seen?.known === true && seen.value.configHash === wanted?.configHash
+  })
+  if (!isRouted) return 'the endpoint to know the members'
+  const isLoaded = desired.instances.flatMap(({ members }) => members).every(({ id }) => {
+    const seen = observed.postgres.get(id)
+    return seen?.known === true && seen.value.configHash === blueprints.members.get(id)?.configHash
+  })
+  return isLoaded ? null : 'every server to load its configuration'
+}
+
+function movingClients(input: MachineInput): Decision {
+  const { desired, operation } = input
+  const { attempted, outcome, cancelRequested } = notesSchema.parse(operation.notes)
+  // asked for while this phase was being entered
+  if (cancelRequested && !attempted) return cancelled(input)
+  const [from, to] = [servingInstance(desired), instanceWith(desired, 'preparing')]
+  // the places were changed, and this controller's predecessor died before it wrote so
+  if (from?.kind === 'cluster') return { part: soon, next: { to: 'enter', phase: 'awaitingReplicas', because: 'the cluster serves' } }
+  if (from === undefined || to === undefined) return failed('TargetMissing', 'the cluster that was being made is gone', 'Look at the events of this database.')
+  if (outcome === undefined) {
+    const { budgetMs } = upgradeInputSchema.parse(operation.input)
+    const move = act({ kind: 'cutOver', operationId: operation.id, fromId: from.id, toId: to.id, budgetMs, settleOnly: attempted })
+    // written before it is begun: whoever comes after knows that it may have been
+    const noted = attempted ? [] : [record({ kind: 'operationNoted', operationId: operation.id, notes: { attempted: true } })]
+    return stay(merge([...noted, move, waitFor('the clients to be moved', lookMs)]), 'the clients to be moved')
+  }
+  if (outcome.kind === 'wentBack') return gives(input, 'WentBack', outcome.reason, 'The server is as it was. Ask again when that is over.')
+  const change = record({ kind: 'placesChanged', fromId: from.id, toId: to.id, systemIdentifier: outcome.systemIdentifier, keptForMs })
+  return { part: { ...change, requeueAfterMs: 0 }, next: { to: 'enter', phase: 'awaitingReplicas', because: `clients were moved${paused(outcome.pauseMs)}` } }
+}
+
+function paused(pauseMs: number | null): string {
+  return pauseMs === null ? '' : `, who waited ${pauseMs} ms`
+}
+
+function awaitingReplicas(input: MachineInput): Decision {
+  const serving = servingInstance(input.desired)
+  const { outcome } = notesSchema.parse(input.operation.notes)
+  const pauseMs = outcome?.pauseMs ?? null
+  if (serving !== undefined && isWhole(input.observed, serving)) return succeeded(`the cluster serves, and every replica is synchronous${paused(pauseMs)}`)
+  if (stillForMs(input) > rejoinMs) return failed('ReplicasMissing', `the cluster serves, but not every replica was synchronous within ${rejoinMs / 60_000} minutes`, 'Look at the condition ReplicationHealthy: it says what is done about it.')
+  return waits('every replica to be synchronous', lookMs, { pauseMs })
+}
+
+function cancelled(input: MachineInput): Decision {
+  return { part: withoutTarget(input), next: { to: 'finish', outcome: 'cancelled', because: 'it was cancelled; the server is as it was' } }
+}
+
+function gives(input: MachineInput, code: string, message: string, next: string): Decision {
+  const { next: finish } = failed(code, message, next)
+  return { part: withoutTarget(input), next: finish }
+}
+
+function withoutTarget({ desired }: MachineInput): Part {
+  const target = instanceWith(desired, 'preparing')
+  return target === undefined ? soon : { ...record({ kind: 'instanceRole', instanceId: target.id, role: 'retired' }), requeueAfterMs: 0 }
+}

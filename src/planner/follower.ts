@@ -1,0 +1,127 @@
+/**
+ * An instance beside the serving one. While it is prepared it is a cluster that follows; afterwards the former server follows in case of
+ * a way back; at the end it is taken down. What must hold: what follows never comes up as more than a follower, and nothing of an
+ * instance is removed before it was retired.
+ */
+import { clusterOf, isWhole } from '../domain/cluster.ts'
+import { servingInstance, type Instance, type Member } from '../domain/desired.ts'
+import { label } from '../domain/names.ts'
+import type { ContainerSeen, EngineSeen } from '../domain/observed.ts'
+import { act, block, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
+import { followerSlotName } from '../domain/prepared.ts'
+import { containerNamed, engineOf, primaryMember } from '../domain/reading.ts'
+import { planScope } from './cluster.ts'
+import { planMember } from './clusterMember.ts'
+import { sceneOf } from './clusterScene.ts'
+import { planContainer } from './containers.ts'
+import { planContainerGone, planVolumesOf } from './deletion.ts'
+const soonMs = 250
+const laterMs = 1_000
+
+/** Every instance that does not serve. Nothing of them is touched while clients are being moved: that is one sequence of its own. */
+export function planOthers(input: PlanInput): Part {
+  return merge(input.desired.instances.map((instance) => {
+    switch (instance.role) {
+      case 'serving':
+      case 'restoring':
+        return nothing
+      case 'preparing':
+        return planPreparing(input, instance)
+      case 'rollbackTarget':
+        return planRollbackTarget(input, instance)
+      case 'retired':
+        return planRetired(input, instance)
+    }
+  }))
+}
+
+/** Of an upgrade that found nothing in its way; Patroni copies, and nobody is promoted as long as etcd says whom to follow. */
+function planPreparing(input: PlanInput, instance: Instance): Part {
+  const { operation } = input.desired
+  const scene = sceneOf(input, instance)
+  if (scene === null || operation?.kind !== 'upgradeToHa' || !preparingPhases.has(operation.phase)) return nothing
+  return merge([planScope(scene), ...instance.members.map((member) => planMember(scene, member))])
+}
+
+const preparingPhases: ReadonlySet<string> = new Set(['copying'])
+
+/** Its volume says that it follows, whatever starts it. It begins once the new leader has replicas: until then nobody is to count on it. */
+function planRollbackTarget(input: PlanInput, instance: Instance): Part {
+  const { desired, observed, now } = input
+  const serving = servingInstance(desired)
+  if (instance.keptUntil !== null && instance.keptUntil <= now) return planEnd(input, instance, serving)
+  return merge([agentGone(input, instance), ...instance.members.map((member) => planFollowing(input, member, serving !== undefined && isWhole(observed, serving)))])
+}
+
+function planFollowing(input: PlanInput, member: Member, isServed: boolean): Part {
+  const blueprint = input.blueprints.members.get(member.id)
+  if (blueprint === undefined) return nothing
+  const plan = planContainer(input, blueprint, 'the former server')
+  if (plan.running === null) return plan.part
+  const seen = input.observed.postgres.get(member.id)
+  if (seen?.known !== true) {
+    if (!isServed) return merge([plan.part, waitFor('the cluster to be whole, for the former server to follow it', laterMs)])
+    const { id, name } = plan.running
+    return merge([plan.part, act({ kind: 'startServer', hostId: member.hostId, containerId: id, name }), waitFor('the former server to follow the cluster', laterMs)])
+  }
+  if (!seen.value.inRecovery) return block('TwoServers', `The former server (container ${plan.running.name}) is not fenced and could take writes, although nobody is led there. Stop that container, and ask for help before anything else is done.`)
+  if (seen.value.configHash === blueprint.configHash) return plan.part
+  return merge([plan.part, act({ kind: 'installFiles', blueprint, containerId: plan.running.id }), waitFor('the former server to load its new configuration', soonMs)])
+}
+
+/** Its lineage of backups belongs to the cluster now, whose own agent goes on with it. */
+function agentGone({ names, observed }: PlanInput, instance: Instance): Part {
+  return merge(instance.members.map(({ hostId }) => {
+    const engine = engineOf(observed, hostId)
+    const agent = engine.known ? containerNamed(engine.value, names.agent(instance.id)) : undefined
+    return agent === undefined ? nothing : merge([act({ kind: 'removeContainer', hostId, containerId: agent.id, name: agent.name }), waitFor('the former backup agent to be gone', soonMs)])
+  }))
+}
+
+/** The last look before the way back is closed: the cluster is whole, and a backup of it was read back. */
+function planEnd(input: PlanInput, instance: Instance, serving: Instance | undefined): Part {
+  const { desired, observed } = input
+  const since = (instance.keptUntil ?? input.now).getTime() - keptMs
+  const hasBackup = desired.backups.some((backup) => backup.instanceId === serving?.id && backup.state === 'verified' && backup.requestedAt.getTime() >= since)
+  if (serving === undefined || !isWhole(observed, serving)) return waitFor('the cluster to be whole, before the former server is removed', laterMs)
+  if (!hasBackup) return waitFor('a backup of the cluster, before the former server is removed', laterMs * 10)
+  const message = 'The former server is removed: the cluster has been serving for as long as was agreed, is whole, and has a backup of its own.'
+  return { ...record({ kind: 'instanceRole', instanceId: instance.id, role: 'retired' }, { kind: 'event', note: { severity: 'info', reason: 'RollbackTargetRetired', message } }), requeueAfterMs: 0 }
+}
+
+const keptMs = 24 * 60 * 60_000
+
+/** Containers, then what etcd holds, then volumes; each goes when it is seen gone, and the rows go last. */
+function planRetired(input: PlanInput, instance: Instance): Part {
+  const hosts = [...new Set(instance.members.map(({ hostId }) => hostId))]
+  const engines = hosts.map((hostId) => ({ hostId, engine: engineOf(input.observed, hostId) }))
+  const unseen = engines.find(({ engine }) => !engine.known)
+  if (unseen !== undefined) return waitFor('a host to be seen, to remove what is left of a former instance', laterMs)
+  const seen = engines.flatMap(({ hostId, engine }) => (engine.known ? [{ hostId, engine: engine.value }] : []))
+  const containers = merge(seen.flatMap(({ hostId, engine }) => containersOf(engine, instance).map((one) => planContainerGone(hostId, one, engine.containers))))
+  if (containers.waitingFor.length > 0) return containers
+  const rest = merge([slotGone(input), scopeGone(input, instance), ...seen.map(({ hostId, engine }) => planVolumesOf(input, hostId, engine, instance))])
+  if (rest.waitingFor.length > 0) return rest
+  return { ...record({ kind: 'instanceGone', instanceId: instance.id }), requeueAfterMs: 0 }
+}
+
+function containersOf({ containers }: EngineSeen, { id }: Instance): readonly ContainerSeen[] {
+  return containers.filter(({ labels }) => labels[label.instance] === id)
+}
+
+/** A standalone would keep WAL for a follower that is not there any more; that of a cluster goes with its configuration. */
+function slotGone({ desired, observed }: PlanInput): Part {
+  const serving = servingInstance(desired)
+  const isFollowed = desired.instances.some(({ role }) => role === 'preparing' || role === 'rollbackTarget')
+  if (serving?.kind !== 'standalone' || isFollowed) return nothing
+  const primary = primaryMember(observed, serving)
+  if (primary?.postgres.slots.some(({ name }) => name === followerSlotName) !== true) return nothing
+  return merge([act({ kind: 'dropSlot', memberId: primary.member.id, slot: followerSlotName }), waitFor('the slot of a former follower to be gone', soonMs)])
+}
+
+function scopeGone({ observed }: PlanInput, instance: Instance): Part {
+  if (instance.cluster === null) return nothing
+  const seen = clusterOf(observed, instance)
+  if (!seen.known) return waitFor(`etcd to answer, to remove what it holds of the cluster (${seen.reason})`, laterMs)
+  return seen.value.isEmpty ? nothing : merge([act({ kind: 'removeScope', instanceId: instance.id }), waitFor('what etcd holds of the cluster to be gone', soonMs)])
+}

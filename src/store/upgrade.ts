@@ -1,0 +1,148 @@
+/** From one server to a cluster: a second instance of the database that is prepared beside the first, changes places with it, and goes. */
+import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import { HoldfastError } from '../domain/errors.ts'
+import type { Keyring } from '../domain/keyring.ts'
+import { place } from '../domain/placement.ts'
+import { writeAudit, type Actor } from './actor.ts'
+import { changeDatabase, raiseGeneration, refuseDeleting, refusePaused, type Changing } from './changeDatabase.ts'
+import { allowTopology } from './highAvailability.ts'
+import { insertInstance, insertMembers, memberCounts } from './instanceRows.ts'
+import { getOperation, initialPhase } from './operations.ts'
+import { lockHosts, reserveNetwork } from './ports.ts'
+import { hostLoads, placed, type Provisioning } from './provision.ts'
+import { sealContext } from './seal.ts'
+import type { Sql } from './sql.ts'
+import { beginOperation } from './startOperation.ts'
+import type { ControlDatabase } from './transaction.ts'
+import type { OperationView } from './views.ts'
+
+export interface UpgradeOrder extends Pick<Provisioning, 'portRanges' | 'networkPool'> {
+  /** Only says what stands in its way. */
+  readonly dryRun: boolean
+  /** For how long clients may wait; null: as usual. */
+  readonly budgetMs: number | null
+}
+
+/** Errors: `TierNotHa`, `HaNotEnabled`, `NoCapacity`, `Conflict`. */
+export async function orderUpgrade(database: ControlDatabase, keyring: Keyring, databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView> {
+  const [id, instanceId] = [randomUUID(), randomUUID()]
+  const memberIds = Array.from({ length: memberCounts.ha }, () => randomUUID())
+  return changeDatabase(database, databaseId, async (sql, change) => {
+    refuseDeleting(change)
+    refusePaused(change)
+    await refuseSecond(sql, databaseId, change)
+    // a dry run tells of these with everything else
+    if (!order.dryRun) {
+      await allowTopology(sql, change.teamId, change.tier, 'ha')
+      await insertTarget(sql, keyring, databaseId, { instanceId, memberIds }, order)
+    }
+    return beginOperation(sql, change, { kind: 'upgradeToHa', input: { dryRun: order.dryRun, ...(order.budgetMs !== null && { budgetMs: order.budgetMs }) }, id, databaseId }, actor)
+  })
+}
+
+const instanceRow = z.object({ role: z.string() })
+
+async function refuseSecond(sql: Sql, databaseId: string, { name, topology }: Changing): Promise<void> {
+  if (topology === 'ha') throw new HoldfastError('Conflict', `The database ${name} is highly available already.`, { next: 'There is nothing to upgrade.' })
+  const others = await sql.many(instanceRow, `select role from instances where database_id = $1 and role <> 'serving'`, [databaseId])
+  if (others.length === 0) return
+  throw new HoldfastError('Conflict', `The database ${name} has another instance beside the serving one (${others.map(({ role }) => role).join(', ')}).`, {
+    next: 'Wait until it is gone: `databases get` shows it.',
+  })
+}
+
+interface TargetIds {
+  readonly instanceId: string
+  readonly memberIds: readonly string[]
+}
+
+async function insertTarget(sql: Sql, keyring: Keyring, databaseId: string, { instanceId, memberIds }: TargetIds, { portRanges, networkPool }: UpgradeOrder): Promise<void> {
+  const { members } = place(await hostLoads(sql), memberIds.length)
+  const { projectId } = await sql.one(z.object({ projectId: z.string() }), `select project_id as "projectId" from databases where id = $1`, [databaseId])
+  const hostIds = [...new Set(members.map(({ id }) => id))]
+  await lockHosts(sql, hostIds)
+  for (const hostId of hostIds) await reserveNetwork(sql, projectId, hostId, networkPool)
+  const instance = { id: instanceId, databaseId, topology: 'ha', role: 'preparing' } as const
+  await insertInstance(sql, keyring, instance)
+  await insertMembers(sql, instance, placed(memberIds, members), portRanges.internal)
+}
+
+const cancellingRow = z.object({ databaseId: z.string(), kind: z.string(), phase: z.string(), isOver: z.boolean() })
+/** Of an upgrade: in these nothing of the serving instance was changed. */
+const cancellable: readonly string[] = [initialPhase, 'preflight', 'copying']
+
+/** The operation ends by itself soon after, unless it was over by then. Errors: `NotFound`, `Conflict` when there is no way back any more. */
+export async function cancelOperation(database: ControlDatabase, operationId: string, actor: Actor): Promise<OperationView> {
+  const { databaseId } = await getOperation(database, operationId)
+  return changeDatabase(database, databaseId, async (sql, change) => {
+    const row = await sql.one(cancellingRow, `select database_id as "databaseId", kind, phase, finished_at is not null as "isOver" from operations where id = $1 for update`, [operationId])
+    if (row.isOver || row.kind !== 'upgradeToHa' || !cancellable.includes(row.phase)) {
+      throw new HoldfastError('Conflict', `The operation ${row.kind} cannot be cancelled ${row.isOver ? 'any more: it has ended' : `in its phase ${row.phase}`}.`, {
+        next: 'An upgrade can be, until clients are moved. Look at how it ends.', facts: { kind: row.kind, phase: row.phase },
+      })
+    }
+    await sql.run(`update operations set notes = notes || '{"cancelRequested": true}' where id = $1`, [operationId])
+    await writeAudit(sql, { actor, teamId: change.teamId, action: 'operation.cancel', target: databaseId, facts: { operationId, kind: row.kind } })
+    await change.tell({ operationId, severity: 'info', reason: 'CancellationRequested', message: `The operation ${row.kind} is to be cancelled.`, facts: { kind: row.kind } })
+    return getOperation(sql, operationId)
+  })
+}
+
+export interface PlaceChange {
+  readonly fromId: string
+  readonly toId: string
+  readonly systemIdentifier: string
+  /** How long the former one follows. */
+  readonly keptForMs: number
+}
+
+const repositoryRow = z.object({ id: z.string(), role: z.string(), path: z.string(), cipher: z.string() })
+
+/**
+ * The prepared instance serves, and the one that did follows it. Repository and backups go with the lineage, which is now the other's.
+ * Done again, nothing changes.
+ */
+export async function changePlaces(sql: Sql, keyring: Keyring, databaseId: string, { fromId, toId, systemIdentifier, keptForMs }: PlaceChange): Promise<void> {
+  const rows = await sql.many(
+    repositoryRow,
+    `select id, role, repository_path as path, repository_cipher as cipher from instances where database_id = $1 and id in ($2, $3) for update`,
+    [databaseId, fromId, toId],
+  )
+  const [from, to] = [fromId, toId].map((id) => rows.find((row) => row.id === id))
+  if (from === undefined || to === undefined || from.role !== 'serving' || to.role !== 'preparing') return
+  const sealedFor = (id: string, row: z.output<typeof repositoryRow>): string =>
+    keyring.seal(keyring.open(row.cipher, sealContext.repositoryCipher(row.id)), sealContext.repositoryCipher(id))
+  // one after the other: two never serve, and no path belongs to two
+  await sql.run(
+    `update instances set role = 'rollbackTarget', kept_until = now() + make_interval(secs => $2 / 1000.0), repository_path = $3 where id = $1`,
+    [fromId, keptForMs, `${to.path}/former`],
+  )
+  await sql.run(
+    `update instances
+        set role = 'serving', initialised_at = coalesce(initialised_at, now()), system_identifier = coalesce(system_identifier, $2), repository_path = $3, repository_cipher = $4
+      where id = $1`,
+    [toId, systemIdentifier, from.path, sealedFor(toId, from)],
+  )
+  await sql.run(`update instances set repository_path = $2, repository_cipher = $3 where id = $1`, [fromId, to.path, sealedFor(fromId, to)])
+  await sql.run(`update backups set instance_id = $2 where instance_id = $1`, [fromId, toId])
+  await sql.run(`update databases set topology = 'ha' where id = $1`, [databaseId])
+  await raiseGeneration(sql, databaseId)
+}
+
+const memberRow = z.object({ id: z.string() })
+
+/** Of a retired instance of which nothing is left on any host. */
+export async function removeInstance(sql: Sql, databaseId: string, instanceId: string): Promise<void> {
+  const members = await sql.many(
+    memberRow,
+    `select m.id from members m join instances i on i.id = m.instance_id where i.id = $1 and i.database_id = $2 and i.role = 'retired'`,
+    [instanceId, databaseId],
+  )
+  if (members.length === 0) return
+  const ids = members.map(({ id }) => id)
+  await sql.run(`delete from members where id = any($1::uuid[])`, [ids])
+  await sql.run(`delete from ports where owner_id = any($1::uuid[])`, [ids])
+  await sql.run(`delete from certificates where owner_id = any($1::uuid[])`, [[...ids, instanceId]])
+  await sql.run(`delete from instances where id = $1`, [instanceId])
+}
