@@ -16,7 +16,7 @@ test('a pass gets everything about its database and nothing about others', async
   await store.records.apply(lease, [{ kind: 'requestBackup', instanceId, backup: 'full', trigger: 'initial' }], [{ purpose: 'member', ownerId: memberId, keyPair: keyPairOf(authorityId, 'm') }])
   const desired = await store.desired.load(mine.id)
   assert.ok(desired !== null)
-  assert.deepEqual([desired.team, desired.project], [{ id: rig.teamId, name: 'red' }, { id: rig.projectId, name: 'shop' }])
+  assert.deepEqual([desired.team, desired.project], [{ id: rig.teamId, name: 'red', haEnabled: false }, { id: rig.projectId, name: 'shop' }])
   assert.deepEqual(desired.hosts, [{ id: rig.hostIds[0], name: 'host-1', engine: 'unix:///var/run/docker.sock', privateAddress: '172.17.0.1', publicAddress: '127.0.0.1', state: 'active' }])
   assert.deepEqual(desired.networks, [{ hostId: rig.hostIds[0], subnet: '10.213.0.0/26' }])
   assert.deepEqual(desired.database.images, provisioning.images)
