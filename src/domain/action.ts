@@ -60,7 +60,7 @@ export type Action =
   /** Ends a container of a cluster's member that hangs; its data stay. */
   | { readonly kind: 'killContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   /** Asks the serving standalone what stands in the way of an upgrade; answers with the record `operationNoted`. */
-  | { readonly kind: 'surveySource'; readonly operationId: string; readonly memberId: string }
+  | { readonly kind: 'surveySource'; readonly operationId: string; readonly memberId: string; readonly again: boolean }
   /** A physical slot that holds WAL from now on. */
   | { readonly kind: 'makeSlot'; readonly memberId: string; readonly slot: string }
   /**

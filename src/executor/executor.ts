@@ -103,7 +103,7 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'dropSlot':
       return dropSlot(postgres, action.memberId, action.slot, desired, signal)
     case 'surveySource':
-      return surveySource(postgres, action, desired, signal)
+      return surveySource(options, action, desired, signal)
     case 'makeSlot':
       return makeSlot(postgres, action.memberId, action.slot, desired, signal)
     case 'cutOver':

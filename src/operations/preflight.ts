@@ -13,6 +13,8 @@ export const surveySchema = z.object({
   subscriptions: z.array(z.string()),
   unloggedTables: z.array(z.string()),
   missingExtensions: z.array(z.string()),
+  /** Its image has the programs that fence and stop it. */
+  canBeFenced: z.boolean(),
 })
 export type Survey = z.output<typeof surveySchema>
 
@@ -62,9 +64,10 @@ function protection({ desired: { database } }: PlanInput): Found {
   ]
 }
 
-function contents({ serverVersion, preparedTransactions, logicalSlots, unloggedTables, missingExtensions }: Survey): Found {
+function contents({ serverVersion, canBeFenced, preparedTransactions, logicalSlots, unloggedTables, missingExtensions }: Survey): Found {
   return [
     unless(Math.floor(serverVersion / 10_000) === majorVersion, 'ServerVersion', `The server is of version ${serverVersion}; members of a cluster are of ${majorVersion}.`, `Upgrade the server to PostgreSQL ${majorVersion} first.`),
+    unless(canBeFenced, 'ImageTooOld', 'The image of the server is from before upgrades were possible.', 'Restore its latest backup as a highly available database instead.'),
     unless(preparedTransactions === 0, 'PreparedTransactions', `${preparedTransactions} prepared transactions are open; a cluster has none.`, 'Commit them or roll them back.'),
     unless(logicalSlots.length === 0, 'LogicalSlots', `The logical replication slots ${logicalSlots.join(', ')} would not be on the cluster.`, 'Drop them, and make them anew afterwards.'),
     unless(unloggedTables.length === 0, 'UnloggedTables', `Unlogged tables are not copied to a cluster: ${unloggedTables.join(', ')}.`, 'Make them logged (ALTER TABLE … SET LOGGED), or drop them.'),

@@ -31,14 +31,15 @@ export type CutoverOutcome = z.output<typeof outcomeSchema>
 
 const notesSchema = z.object({
   survey: surveySchema.optional(),
+  surveyedAgain: z.boolean().default(false),
   attempted: z.boolean().default(false),
   outcome: outcomeSchema.optional(),
   cancelRequested: z.boolean().default(false),
 })
 
 const lookMs = 300
-/** Without any progress: a copy, or its catching up, hangs. */
-const stallMs = 30 * 60_000
+/** Without any progress: a copy, or its catching up, hangs. A copy itself tells none, and that of a large database takes hours. */
+const stallMs = 12 * 60 * 60_000
 const rejoinMs = 15 * 60_000
 const mostLagBytes = 16n * 1024n * 1024n
 /** How long the former server follows, so that the way back is open. */
@@ -70,7 +71,7 @@ function preflight(input: MachineInput): Decision {
   if (primary === null) return waits('the server to answer', lookMs)
   const { survey, cancelRequested } = notesSchema.parse(operation.notes)
   if (cancelRequested) return cancelled(input)
-  if (survey === undefined) return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: primary.member.id }), waitFor('the server to be looked at', lookMs)]), 'the server to be looked at')
+  if (survey === undefined) return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: primary.member.id, again: false }), waitFor('the server to be looked at', lookMs)]), 'the server to be looked at')
   const found = findings(input, primary, survey)
   if (operation.progress === null) return stay(soon, 'what was found to be written down', { ...found })
   const { dryRun } = upgradeInputSchema.parse(operation.input)
@@ -91,15 +92,27 @@ function copying(input: MachineInput): Decision {
   const [primary, target] = [sourceOf(input), instanceWith(desired, 'preparing')]
   if (target === undefined) return failed('TargetMissing', 'the cluster that was being made is gone', 'Ask for the upgrade again; the server is as it was.')
   if (notesSchema.parse(operation.notes).cancelRequested) return cancelled(input)
-  if (stillForMs(input) > stallMs) return gives(input, 'NotCaughtUp', `the cluster did not catch up, and made no progress for ${stallMs / 60_000} minutes`, 'Look at the events and at the logs of its members, then ask again.')
+  if (stillForMs(input) > stallMs) return gives(input, 'NotCaughtUp', `the cluster did not catch up, and made no progress for ${stallMs / 3_600_000} hours`, 'Look at the events and at the logs of its members, then ask again.')
   if (primary === null) return waits('the server to answer', lookMs)
-  if (!primary.postgres.slots.some(({ name }) => name === followerSlotName)) {
+  const slot = primary.postgres.slots.find(({ name }) => name === followerSlotName)
+  if (slot?.walStatus === 'lost') return stay(merge([act({ kind: 'dropSlot', memberId: primary.member.id, slot: followerSlotName }), waitFor('what was not kept to be kept anew', lookMs)]), 'what was not kept to be kept anew')
+  if (slot === undefined) {
     const make = act({ kind: 'makeSlot', memberId: primary.member.id, slot: followerSlotName })
     return stay(merge([make, waitFor('the server to keep what is to be copied', lookMs)]), 'the server to keep what is to be copied')
   }
   const behind = behindOf(input, target, primary)
   const missing = behind ?? unready(input)
   if (missing !== null) return waits(missing, lookMs, { lsn: lsnsOf(input, target).join(' ') })
+  return lookedAgain(input, primary)
+}
+
+/** A copy takes its time: what was found before it may have changed. */
+function lookedAgain(input: MachineInput, primary: Primary): Decision {
+  const { operation } = input
+  const { survey, surveyedAgain } = notesSchema.parse(operation.notes)
+  if (!surveyedAgain || survey === undefined) return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: primary.member.id, again: true }), waitFor('the server to be looked at again', lookMs)]), 'the server to be looked at again')
+  const { blockers } = findings(input, primary, survey)
+  if (blockers.length > 0) return gives(input, 'PreflightFailed', blockers.map(({ message }) => message).join(' '), blockers.map(({ next }) => next).join(' '))
   return { part: soon, next: { to: 'enter', phase: 'movingClients', because: 'the cluster follows the server closely' } }
 }
 

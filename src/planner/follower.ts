@@ -43,7 +43,8 @@ function planPreparing(input: PlanInput, instance: Instance): Part {
   return merge([planScope(scene), ...instance.members.map((member) => planMember(scene, member))])
 }
 
-const preparingPhases: ReadonlySet<string> = new Set(['copying'])
+/** Also while clients are moved: a member that died is started again, and cannot lead as long as etcd says whom it follows. */
+const preparingPhases: ReadonlySet<string> = new Set(['copying', 'movingClients'])
 
 /** Its volume says that it follows, whatever starts it. It begins once the new leader has replicas: until then nobody is to count on it. */
 function planRollbackTarget(input: PlanInput, instance: Instance): Part {
@@ -56,6 +57,8 @@ function planRollbackTarget(input: PlanInput, instance: Instance): Part {
 function planFollowing(input: PlanInput, member: Member, isServed: boolean): Part {
   const blueprint = input.blueprints.members.get(member.id)
   if (blueprint === undefined) return nothing
+  const engine = engineOf(input.observed, member.hostId)
+  if (engine.known && !engine.value.volumes.some(({ name }) => name === input.names.dataVolume(member.id))) return nothing
   const plan = planContainer(input, blueprint, 'the former server')
   if (plan.running === null) return plan.part
   const seen = input.observed.postgres.get(member.id)
@@ -115,7 +118,8 @@ function slotGone({ desired, observed }: PlanInput): Part {
   const isFollowed = desired.instances.some(({ role }) => role === 'preparing' || role === 'rollbackTarget')
   if (serving?.kind !== 'standalone' || isFollowed) return nothing
   const primary = primaryMember(observed, serving)
-  if (primary?.postgres.slots.some(({ name }) => name === followerSlotName) !== true) return nothing
+  if (primary === null) return waitFor('the server to answer, to take away the slot of a former follower', laterMs)
+  if (!primary.postgres.slots.some(({ name }) => name === followerSlotName)) return nothing
   return merge([act({ kind: 'dropSlot', memberId: primary.member.id, slot: followerSlotName }), waitFor('the slot of a former follower to be gone', soonMs)])
 }
 

@@ -53,8 +53,7 @@ function planDatabase(input: PlanInput): Part {
 }
 
 function planServing(input: PlanInput): Part {
-  // one sequence of its own, which says itself what is to start and what is not
-  if (isMovingClients(input.desired)) return nothing
+  if (isMovingClients(input.desired)) return planMoving(input)
   const networks = planNetworks(input)
   const certificates = planCertificates(input)
   // a container cannot join a network that is not there yet; what members stand on needs none
@@ -65,6 +64,14 @@ function planServing(input: PlanInput): Part {
   const endpoint = planEndpoint(input)
   // what serves comes before what is tidied up: only one of them may be disruptive
   return merge([networks, certificates, afterEndpoint(instance, endpoint), endpoint, planOthers(input), planFinishedJobs(input)])
+}
+
+/** One sequence of its own says what is to serve and what is to stop; here only what it needs and is gone is made or started again. */
+function planMoving(input: PlanInput): Part {
+  const serving = servingInstance(input.desired)
+  const members = serving === undefined || serving.kind === 'cluster' ? nothing : planMembers(input, serving)
+  const { actions } = merge([members, planEndpoint(input), planOthers(input)])
+  return { ...nothing, actions: actions.filter(({ kind }) => kind === 'createContainer' || kind === 'startContainer') }
 }
 
 function isMovingClients({ operation }: Desired): boolean {

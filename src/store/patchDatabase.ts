@@ -3,6 +3,7 @@
  * member by member: that is an operation, begun in the same transaction.
  */
 import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
 import type { Durability } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { tiers, type TierName } from '../domain/tiers.ts'
@@ -31,6 +32,7 @@ export async function patchDatabase(database: ControlDatabase, databaseId: strin
   return changeDatabase(database, databaseId, async (sql, change) => {
     refuseDeleting(change)
     refuseDurability(change, patch)
+    await refuseHalfWay(sql, databaseId, patch)
     const rolling = rollingTier(change, patch)
     const facts = { ...patch, ...storageOf(change, patch) }
     if (!(await writePatch(sql, databaseId, facts))) return databaseView(sql, databaseId)
@@ -49,6 +51,16 @@ function rollingTier(change: Changing, { tier, paused }: DatabasePatch): { reado
   if (tier === change.tier) return null
   if (paused !== false) refusePaused(change)
   return { fromTier: change.tier, toTier: tier }
+}
+
+const upgradeRow = z.object({ phase: z.string() })
+
+/** A pause would leave clients between two servers, and another tier may have no clusters. */
+async function refuseHalfWay(sql: Sql, databaseId: string, { tier, paused }: DatabasePatch): Promise<void> {
+  if (tier === undefined && paused !== true) return
+  const upgrade = await sql.maybe(upgradeRow, `select phase from operations where database_id = $1 and kind = 'upgradeToHa' and finished_at is null`, [databaseId])
+  if (upgrade === undefined || (tier === undefined && upgrade.phase !== 'movingClients')) return
+  throw new HoldfastError('OperationInProgress', 'The database is being made highly available.', { next: 'Wait until that has ended, or cancel it.' })
 }
 
 function refuseDurability({ name, topology }: Changing, { durability }: DatabasePatch): void {

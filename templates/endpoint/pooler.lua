@@ -183,9 +183,11 @@ local function end_what_is_due()
   for name, at in pairs(spared) do
     local server = core.backends["be_ro"].servers[name]
     -- once it is down, the checks know best when it is fit for readers again
-    local is_over = at < seconds() or server == nil or server:get_stats().status:sub(1, 4) == "DOWN"
+    local status = server ~= nil and server:get_stats().status or ""
+    local is_over = at < seconds() or server == nil or status:sub(1, 4) == "DOWN"
     if is_over then spared[name] = nil end
-    if is_over and server ~= nil then server:set_ready() end
+    -- one that was taken out of use meanwhile stays so
+    if is_over and server ~= nil and status:sub(1, 5) ~= "MAINT" then server:set_ready() end
   end
   for _, pool in ipairs(due(paused)) do
     local mine = paused[pool]

@@ -11,7 +11,7 @@ import { upgradeToHaMachine } from '../../src/operations/upgradeToHa.ts'
 import { settledShop } from '../harness/world.ts'
 import { idOf } from '../harness/worldStore.ts'
 
-const survey = { serverVersion: 170_012, longestTransactionSeconds: 0, preparedTransactions: 0, logicalSlots: [], subscriptions: [], unloggedTables: [], missingExtensions: [] }
+const survey = { serverVersion: 170_012, longestTransactionSeconds: 0, preparedTransactions: 0, logicalSlots: [], subscriptions: [], unloggedTables: [], missingExtensions: [], canBeFenced: true }
 const { world, shop } = await settledShop()
 const settled = world.look(shop)
 const source = settled.desired.instances[0]?.members[0] ?? assert.fail('no member')
@@ -94,7 +94,10 @@ describe('copying', () => {
     assert.ok(waits({ patroni: ({ ordinal }) => (ordinal === 2 ? { state: 'creating replica', replicationState: null } : {}) }))
     assert.ok(waits({ patroni: () => ({ role: 'replica' }) }), 'nobody follows the server for all')
     assert.ok(waits({ lsn: ({ ordinal }) => (ordinal === 3 ? server.lsn - 64n * 1024n * 1024n : server.lsn) }))
-    assert.equal(decide({ phase: 'copying' }).next.to, 'enter')
+    const again = decide({ phase: 'copying' })
+    assert.deepEqual(again.actions, [{ kind: 'surveySource', operationId: idOf(400), memberId: source.id, again: true }])
+    assert.equal(decide({ phase: 'copying', notes: { survey, surveyedAgain: true } }).next.to, 'enter')
+    assert.equal(decide({ phase: 'copying', notes: { survey: { ...survey, unloggedTables: ['public.new'] }, surveyedAgain: true } }).next.to, 'finish', 'what came up meanwhile counts')
   })
 
   it('is given up when it is cancelled: the cluster goes, the server is not touched', () => {

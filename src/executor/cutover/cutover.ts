@@ -1,8 +1,8 @@
 /**
  * Moves the clients of a standalone to the cluster that follows it. What must hold:
  *   1. the fence is on the standalone's disk before anything is stopped: whatever starts it later, it only follows;
- *   2. the cluster is told to lead only when the standalone's control file says that it was shut down, and the standby leader has received
- *      all of its WAL, the shutdown checkpoint included: nothing acknowledged can be missing;
+ *   2. the cluster is told to lead only when the standalone's control file says that it was shut down, and every member has received all
+ *      of its WAL, the shutdown checkpoint included: nothing acknowledged can be missing, whoever of them leads;
  *   3. of going on and going back only one happens (lot.ts), and the fence is lifted only after going back has won;
  *   4. whoever dies in between leaves clients held for seconds at most, and what is left to do is found by looking (`settle`).
  */
@@ -81,8 +81,8 @@ class Cutover {
       const lot = await this.#lot()
       if (!lot.follows) return this.#goOn(heldAt)
       const limit = this.#within(backMs)
-      if (await castLot(this.#tools.etcd, this.#tools.installation, this.#places.scope, lot, 'back', limit) === null) continue
-      return await this.#goBack(heldAt, reason, limit)
+      const back = await castLot(this.#tools.etcd, this.#tools.installation, this.#places.scope, lot, 'back', limit)
+      if (back !== null) return await this.#goBack(back, heldAt, reason, limit)
     }
   }
 
@@ -100,12 +100,15 @@ class Cutover {
     const source = await this.#connect(this.#places.source)
     const leader = await this.#standbyLeader()
     const target = await this.#connect(leader)
-    await this.#check(source, target)
+    const others = this.#places.target.members.filter(({ id }) => id !== leader.id)
+    const members = [target, ...await Promise.all(others.map((member) => this.#connect(member)))]
+    for (const member of members) await this.#check(source, member)
     const lot = await this.#lotWithSlot(target)
-    await setFence(this.#places, followerConninfo(this.#desired, this.#places), this.#signal)
-    await leadReadsAway(this.#places, this.#signal)
+    await setFence(this.#places, followerConninfo(this.#desired, this.#places), lot.modRevision, this.#signal)
     for (const connection of [source, target, source]) await connection.execute('checkpoint', [], this.#signal)
-    return { source, target, leader, lot }
+    // last: it ends by itself after some seconds
+    await leadReadsAway(this.#places, this.#signal)
+    return { members, leader, lot }
   }
 
   async #connect(member: Member): Promise<PostgresConnection> {
@@ -143,12 +146,13 @@ class Cutover {
   }
 
   /** Clients wait from here on. Ends when the cluster was told to lead. */
-  async #window({ target, leader, lot }: Prepared, heldAt: number): Promise<void> {
+  async #window({ members, leader, lot }: Prepared, heldAt: number): Promise<void> {
     const budget = this.#within(this.#order.budgetMs)
     const { etcd, installation } = this.#tools
     await hold(this.#places, this.#order.budgetMs + promotionMs, budget)
     const end = await stopServer(this.#places, budget)
-    await hasReceived(target, end, budget)
+    // every one of them: whoever leads then, should the first one die at that moment, lacks nothing
+    await Promise.all(members.map((member) => hasReceived(member, end, budget)))
     if (performance.now() - heldAt > this.#order.budgetMs) throw new HoldfastError('Conflict', `clients would have waited for longer than ${this.#order.budgetMs} ms`)
     if (await castLot(etcd, installation, this.#places.scope, lot, 'on', this.#signal) === null) throw new HoldfastError('Conflict', 'the configuration of the cluster was changed meanwhile')
     // it looks by itself within a second
@@ -158,7 +162,8 @@ class Cutover {
   /** Only forward: somebody may take writes already. */
   async #goOn(heldAt: number | null): Promise<Outcome> {
     const limit = this.#within(leadMs)
-    const { member, systemIdentifier } = await this.#writable(limit)
+    const others = new AbortController()
+    const { member, systemIdentifier } = await this.#writable(AbortSignal.any([limit, others.signal])).finally(() => others.abort())
     await leadTo(this.#places, patroniName(member.id), limit)
     return { kind: 'moved', systemIdentifier, pauseMs: since(heldAt) }
   }
@@ -186,11 +191,11 @@ class Cutover {
   }
 
   /** Nobody was promoted, and nobody will be: the lot fell so. */
-  async #goBack(heldAt: number | null, reason: string, limit: AbortSignal): Promise<Outcome> {
+  async #goBack(back: Lot, heldAt: number | null, reason: string, limit: AbortSignal): Promise<Outcome> {
     const { engine, container, source } = this.#places
     // one that is stopped comes up as a follower, in which its fence can be lifted
     if ((await engine.inspectContainer(container, limit)).state !== 'running') await engine.startContainer(container, limit)
-    await setFence(this.#places, null, limit)
+    await setFence(this.#places, null, back.modRevision, limit)
     await startServer(this.#places, limit)
     await this.#serves(source, limit)
     await letGo(this.#places, limit)
@@ -217,8 +222,8 @@ class Cutover {
 }
 
 interface Prepared {
-  readonly source: PostgresConnection
-  readonly target: PostgresConnection
+  /** Of the cluster, all of them. */
+  readonly members: readonly PostgresConnection[]
   readonly leader: Member
   readonly lot: Lot
 }

@@ -11,10 +11,13 @@ const execMs = 10_000
 const stopSeconds = 20
 const stoppedSchema = z.object({ holdfast: z.literal('left'), lsn: z.string() })
 
-/** It is on the disk when this returns. `conninfo`: of whom it may follow from its next start on; null: it may serve. */
-export async function setFence({ engine, container }: Places, conninfo: string | null, signal: AbortSignal): Promise<void> {
+/**
+ * It is on the disk when this returns. `conninfo`: of whom it may follow from its next start on; null: it may serve. `revision`: of the lot
+ * that it follows from; a call that comes after a newer one is refused.
+ */
+export async function setFence({ engine, container }: Places, conninfo: string | null, revision: number, signal: AbortSignal): Promise<void> {
   const mode = conninfo === null ? 'none' : 'standby'
-  const argv = [`${libexec}/set-fence`, mode, ...(conninfo === null ? [] : [conninfo, followerSlotName])]
+  const argv = [`${libexec}/set-fence`, mode, String(revision), ...(conninfo === null ? [] : [conninfo, followerSlotName])]
   const { exitCode, stdout, stderr } = await engine.exec(container, argv, { timeoutMs: execMs }, signal)
   if (exitCode === 0 && stdout.trim() === mode) return
   throw new HoldfastError('Conflict', `The fence of ${container} was not set (${exitCode}): ${stdout.trim()} ${stderr.trim()}`.slice(0, 300))

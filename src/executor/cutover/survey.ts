@@ -3,18 +3,30 @@ import { z } from 'zod'
 import type { Action } from '../../domain/action.ts'
 import type { Desired } from '../../domain/desired.ts'
 import type { ActionResult } from '../../domain/ports.ts'
+import { resourceNames } from '../../domain/names.ts'
 import { withPostgres, type PostgresTools } from '../postgres.ts'
+import type { CutoverTools } from './places.ts'
 
 /** Enough to know what to look for. */
 const longestList = 5
 
-export async function surveySource(tools: PostgresTools, { operationId, memberId }: Extract<Action, { readonly kind: 'surveySource' }>, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
+/** What the server's container has to have. */
+const program = '/usr/libexec/holdfast/set-fence'
+const execMs = 10_000
+
+export async function surveySource(
+  { engines, installation, postgres }: Pick<CutoverTools, 'engines' | 'installation'> & { readonly postgres: PostgresTools },
+  { operationId, memberId, again }: Extract<Action, { readonly kind: 'surveySource' }>, desired: Desired, signal: AbortSignal,
+): Promise<ActionResult> {
+  const member = desired.instances.flatMap(({ members }) => members).find(({ id }) => id === memberId)
+  if (member === undefined) throw new Error(`member ${memberId} is not among the members of database ${desired.database.id}`)
+  const { exitCode } = await engines(member.hostId).exec(resourceNames(installation).member(memberId), ['test', '-x', program], { timeoutMs: execMs }, signal)
   let survey: Readonly<Record<string, unknown>> = {}
-  await withPostgres(tools, memberId, desired, desired.database.databaseName, signal, async (connection) => {
+  await withPostgres(postgres, memberId, desired, desired.database.databaseName, signal, async (connection) => {
     const [row] = await connection.query(surveyStatement, [longestList], signal)
     if (row !== undefined) survey = row
   })
-  return { records: [{ kind: 'operationNoted', operationId, notes: { survey } }] }
+  return { records: [{ kind: 'operationNoted', operationId, notes: { survey: { ...survey, canBeFenced: exitCode === 0 }, ...(again && { surveyedAgain: true }) } }] }
 }
 
 const names = z.array(z.string())
