@@ -195,12 +195,20 @@ export function certificateKey(purpose: CertificatePurpose, ownerId: string): st
 }
 
 export function servingInstance(desired: Desired): Instance | undefined {
-  return desired.instances.find((instance) => instance.role === 'serving')
+  return instanceWith(desired, 'serving')
 }
 
 export function instanceWith(desired: Desired, role: InstanceRole): Instance | undefined {
   return desired.instances.find((instance) => instance.role === role)
 }
+
+/** It follows the serving instance: before it takes its place, or after it gave it up. */
+export function isFollower({ role }: Instance): boolean {
+  return role === 'preparing' || role === 'rollbackTarget'
+}
+
+/** How long a server that gave its place up follows, so that the way back is open. */
+export const rollbackTargetKeptMs = 24 * 60 * 60_000
 
 /** A cluster whose first member's data were restored, and whose members may be made around them: see the machine of `restore`. */
 export function adoptingInstance({ instances, operation }: Desired): Instance | undefined {

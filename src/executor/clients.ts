@@ -1,13 +1,12 @@
 /** The clients of a database while its only server is replaced: they wait at its endpoint instead of erring. */
 import { awaitRestart } from '../clients/haproxy/pooling.ts'
-import type { RuntimeAddress } from '../clients/haproxy.ts'
 import type { StoreRecord } from '../domain/action.ts'
-import { hostOf, type Desired, type Endpoint, type Proxy } from '../domain/desired.ts'
+import type { Desired, Proxy } from '../domain/desired.ts'
 import { describeError } from '../domain/errors.ts'
-import { internalName } from '../domain/names.ts'
 import type { ActionResult } from '../domain/ports.ts'
 import { proxiesInUse } from '../domain/reading.ts'
 import type { PostgresTools } from './postgres.ts'
+import { runtimeAddress } from './proxies.ts'
 
 const tellMs = 2_000
 /** For open transactions to end: everybody else waits as long. */
@@ -19,7 +18,7 @@ export async function holdClients(tools: Pick<PostgresTools, 'identity'>, desire
   if (endpoint === null) return { records: [] }
   const told = await Promise.all(proxiesInUse(desired, endpoint).map(async (proxy) => {
     try {
-      await awaitRestart(addressOf(tools, desired, endpoint, proxy), budgetMs, signal)
+      await awaitRestart(runtimeAddress(tools, desired, endpoint, proxy, tellMs), budgetMs, signal)
       return []
     } catch (error) {
       signal.throwIfAborted()
@@ -27,14 +26,6 @@ export async function holdClients(tools: Pick<PostgresTools, 'identity'>, desire
     }
   }))
   return { records: told.flat() }
-}
-
-function addressOf({ identity }: Pick<PostgresTools, 'identity'>, desired: Desired, { id }: Endpoint, { hostId, ports }: Proxy): RuntimeAddress {
-  const { certificatePem, keyPem } = identity()
-  return {
-    host: hostOf(desired, hostId).privateAddress, port: ports.runtime, serverName: internalName.endpoint(id),
-    ca: desired.trustBundlePem, cert: certificatePem, key: keyPem, timeoutMs: tellMs,
-  }
 }
 
 function notHeld({ database }: Desired, { slot }: Proxy, why: string): StoreRecord {

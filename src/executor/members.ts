@@ -4,10 +4,10 @@
  */
 import { z } from 'zod'
 import type { EngineClient } from '../clients/docker.ts'
-import { connectPatroni } from '../clients/patroni.ts'
+import { connectPatroni, type PatroniClient } from '../clients/patroni.ts'
 import type { StoreRecord } from '../domain/action.ts'
 import { scopePrefix } from '../domain/cluster.ts'
-import { hostOf, type Desired, type Instance, type Member } from '../domain/desired.ts'
+import { hostOf, type ClusterScope, type Desired, type Instance, type Member } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { internalName, patroniName, resourceNames } from '../domain/names.ts'
 import type { ActionResult } from '../domain/ports.ts'
@@ -79,14 +79,18 @@ export async function endAtOnce(engine: EngineClient, containerId: string, signa
 export async function restartPostgres(tools: MemberTools, order: { readonly instanceId: string; readonly memberId: string }, desired: Desired, signal: AbortSignal): Promise<void> {
   const { instance, member } = memberOf(desired, order)
   const scope = scopeOf(desired, instance.id)
+  const reply = await patroniOf(tools.postgres, desired, scope, member).restart(signal)
+  if (!reply.done) throw new HoldfastError('Conflict', `Patroni of member ${member.ordinal} did not restart its PostgreSQL (${reply.status}): ${reply.message}`)
+}
+
+export function patroniOf({ identity }: Pick<PostgresTools, 'identity'>, desired: Desired, scope: ClusterScope, member: Member): PatroniClient {
   if (member.ports.patroni === null) throw new Error(`member ${member.id} has no port for its Patroni`)
-  const { certificatePem, keyPem } = tools.postgres.identity()
+  const { certificatePem, keyPem } = identity()
   const address = {
     host: hostOf(desired, member.hostId).privateAddress, port: member.ports.patroni, serverName: internalName.member(member.id),
     ca: desired.trustBundlePem, cert: certificatePem, key: keyPem,
   }
-  const reply = await connectPatroni(address, { username: scope.user, password: scope.password }).restart(signal)
-  if (!reply.done) throw new HoldfastError('Conflict', `Patroni of member ${member.ordinal} did not restart its PostgreSQL (${reply.status}): ${reply.message}`)
+  return connectPatroni(address, { username: scope.user, password: scope.password })
 }
 
 export function memberOf(desired: Desired, { instanceId, memberId }: { readonly instanceId: string; readonly memberId: string }): { readonly instance: Instance; readonly member: Member } {

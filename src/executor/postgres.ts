@@ -104,27 +104,23 @@ export async function withPostgres(
   tools: PostgresTools, memberId: string, desired: Desired, database: string, signal: AbortSignal,
   work: (connection: PostgresConnection) => Promise<void>,
 ): Promise<void> {
-  const member = memberOf(desired, memberId)
-  const identity = tools.identity()
   const connect = tools.connect ?? connectPostgres
-  const connection = await connect({
-    host: hostOf(desired, member.hostId).privateAddress,
-    port: member.ports.postgres,
-    serverName: internalName.member(member.id),
-    user: 'postgres',
-    database,
-    ca: desired.trustBundlePem,
-    cert: identity.certificatePem,
-    key: identity.keyPem,
-    applicationName: 'holdfast executor',
-    connectTimeoutMs,
-    statementTimeoutMs,
-  }, signal)
+  const address = { ...addressOf(tools, memberOf(desired, memberId), desired), database, applicationName: 'holdfast executor', connectTimeoutMs, statementTimeoutMs }
+  const connection = await connect(address, signal)
   try {
     await connection.execute(mayWrite, [], signal)
     await work(connection)
   } finally {
     connection.close()
+  }
+}
+
+/** Of a member's PostgreSQL, as its superuser. */
+export function addressOf({ identity }: Pick<PostgresTools, 'identity'>, member: Member, desired: Desired) {
+  const { certificatePem, keyPem } = identity()
+  return {
+    host: hostOf(desired, member.hostId).privateAddress, port: member.ports.postgres, serverName: internalName.member(member.id), user: 'postgres',
+    ca: desired.trustBundlePem, cert: certificatePem, key: keyPem,
   }
 }
 

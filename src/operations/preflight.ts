@@ -1,5 +1,6 @@
 /** What stands in the way of an upgrade, all of it at once. Pure: from what is desired, seen, and what the serving server said when it was asked. */
 import { z } from 'zod'
+import { instanceWith } from '../domain/desired.ts'
 import type { PlanInput } from '../domain/part.ts'
 import { engineOf, type Primary } from '../domain/reading.ts'
 import { tiers } from '../domain/tiers.ts'
@@ -92,7 +93,8 @@ function activity({ longestTransactionSeconds, subscriptions }: Survey): Found {
   ]
 }
 
-function spread({ desired: { hosts } }: PlanInput): Found {
-  const active = hosts.filter(({ state }) => state === 'active').length
-  return [unless(active > 1, 'OneHost', 'All members would be on one host: the loss of a member is survived, that of the host is not.', 'Add hosts for that.')]
+/** Where the members will be is known once they have their places. */
+function spread({ desired }: PlanInput): Found {
+  const hosts = new Set(instanceWith(desired, 'preparing')?.members.map(({ hostId }) => hostId))
+  return [unless(hosts.size !== 1, 'OneHost', 'All members would be on one host: the loss of a member is survived, that of the host is not.', 'Add hosts for that.')]
 }

@@ -8,7 +8,7 @@
  */
 import { z } from 'zod'
 import { isWhole } from '../domain/cluster.ts'
-import { instanceWith, servingInstance, type Instance } from '../domain/desired.ts'
+import { instanceWith, rollbackTargetKeptMs, servingInstance, type Instance } from '../domain/desired.ts'
 import { act, merge, record, waitFor, type Part } from '../domain/part.ts'
 import { followerSlotName } from '../domain/prepared.ts'
 import { primaryMember, proxiesInUse, proxyKey, type Primary } from '../domain/reading.ts'
@@ -42,8 +42,6 @@ const lookMs = 300
 const stallMs = 12 * 60 * 60_000
 const rejoinMs = 15 * 60_000
 const mostLagBytes = 16n * 1024n * 1024n
-/** How long the former server follows, so that the way back is open. */
-export const keptForMs = 24 * 60 * 60_000
 
 export const upgradeToHaMachine: Machine = {
   kind: 'upgradeToHa',
@@ -170,7 +168,7 @@ function movingClients(input: MachineInput): Decision {
     return stay(merge([...noted, move, waitFor('the clients to be moved', lookMs)]), 'the clients to be moved')
   }
   if (outcome.kind === 'wentBack') return gives(input, 'WentBack', outcome.reason, 'The server is as it was. Ask again when that is over.')
-  const change = record({ kind: 'placesChanged', fromId: from.id, toId: to.id, systemIdentifier: outcome.systemIdentifier, keptForMs })
+  const change = record({ kind: 'placesChanged', fromId: from.id, toId: to.id, systemIdentifier: outcome.systemIdentifier, keptForMs: rollbackTargetKeptMs })
   return { part: { ...change, requeueAfterMs: 0 }, next: { to: 'enter', phase: 'awaitingReplicas', because: `clients were moved${paused(outcome.pauseMs)}` } }
 }
 

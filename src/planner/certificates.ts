@@ -1,6 +1,6 @@
 /** Every container that speaks TLS has a certificate of its own; missing, ageing or misnamed ones are issued anew. */
 import type { StoreRecord } from '../domain/action.ts'
-import { certificateKey, hostOf, type CertificatePurpose, type Desired, type Instance, type Member } from '../domain/desired.ts'
+import { certificateKey, hostOf, isFollower, type CertificatePurpose, type Desired, type Instance, type Member } from '../domain/desired.ts'
 import { commonName, internalName } from '../domain/names.ts'
 import { lookAgain, nothing, record, type Part, type PlanInput } from '../domain/part.ts'
 import { endpointNames } from '../domain/reading.ts'
@@ -47,8 +47,7 @@ export function wantedCertificates(desired: Desired): readonly WantedCertificate
 
 /** Members of a cluster, and an instance and its follower, reach each other by address, and verify it. */
 function addresses(desired: Desired, { kind }: Instance, { hostId }: Member): string[] {
-  const isFollowed = desired.instances.some(({ role }) => role === 'preparing' || role === 'rollbackTarget')
-  return kind === 'cluster' || isFollowed ? [hostOf(desired, hostId).privateAddress] : []
+  return kind === 'cluster' || desired.instances.some(isFollower) ? [hostOf(desired, hostId).privateAddress] : []
 }
 
 function ofEndpoint(desired: Desired): WantedCertificate[] {

@@ -4,7 +4,7 @@
  * instance is removed before it was retired.
  */
 import { clusterOf, isWhole } from '../domain/cluster.ts'
-import { servingInstance, type Instance, type Member } from '../domain/desired.ts'
+import { isFollower, rollbackTargetKeptMs, servingInstance, type Instance, type Member } from '../domain/desired.ts'
 import { label } from '../domain/names.ts'
 import type { ContainerSeen, EngineSeen } from '../domain/observed.ts'
 import { act, block, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
@@ -15,10 +15,11 @@ import { planMember } from './clusterMember.ts'
 import { sceneOf } from './clusterScene.ts'
 import { planContainer } from './containers.ts'
 import { planContainerGone, planVolumesOf } from './deletion.ts'
+
 const soonMs = 250
 const laterMs = 1_000
 
-/** Every instance that does not serve. Nothing of them is touched while clients are being moved: that is one sequence of its own. */
+/** Every instance that does not serve. */
 export function planOthers(input: PlanInput): Part {
   return merge(input.desired.instances.map((instance) => {
     switch (instance.role) {
@@ -50,15 +51,25 @@ const preparingPhases: ReadonlySet<string> = new Set(['copying', 'movingClients'
 function planRollbackTarget(input: PlanInput, instance: Instance): Part {
   const { desired, observed, now } = input
   const serving = servingInstance(desired)
+  if (instance.members.some((member) => isDataGone(input, member))) return planLost(instance)
   if (instance.keptUntil !== null && instance.keptUntil <= now) return planEnd(input, instance, serving)
   return merge([agentGone(input, instance), ...instance.members.map((member) => planFollowing(input, member, serving !== undefined && isWhole(observed, serving)))])
+}
+
+function isDataGone({ observed, names }: PlanInput, { id, hostId }: Member): boolean {
+  const engine = engineOf(observed, hostId)
+  return engine.known && !engine.value.volumes.some(({ name }) => name === names.dataVolume(id))
+}
+
+/** Nothing is put in its place: the cluster serves without it. */
+function planLost(instance: Instance): Part {
+  const message = 'The data volume of the former server is gone: there is no way back to it any more, and what is left of it is removed. The cluster serves on; its backups are the way to an earlier state.'
+  return { ...record({ kind: 'instanceRole', instanceId: instance.id, role: 'retired' }, { kind: 'event', note: { severity: 'warning', reason: 'RollbackTargetLost', message } }), requeueAfterMs: 0 }
 }
 
 function planFollowing(input: PlanInput, member: Member, isServed: boolean): Part {
   const blueprint = input.blueprints.members.get(member.id)
   if (blueprint === undefined) return nothing
-  const engine = engineOf(input.observed, member.hostId)
-  if (engine.known && !engine.value.volumes.some(({ name }) => name === input.names.dataVolume(member.id))) return nothing
   const plan = planContainer(input, blueprint, 'the former server')
   if (plan.running === null) return plan.part
   const seen = input.observed.postgres.get(member.id)
@@ -84,15 +95,13 @@ function agentGone({ names, observed }: PlanInput, instance: Instance): Part {
 /** The last look before the way back is closed: the cluster is whole, and a backup of it was read back. */
 function planEnd(input: PlanInput, instance: Instance, serving: Instance | undefined): Part {
   const { desired, observed } = input
-  const since = (instance.keptUntil ?? input.now).getTime() - keptMs
+  const since = (instance.keptUntil ?? input.now).getTime() - rollbackTargetKeptMs
   const hasBackup = desired.backups.some((backup) => backup.instanceId === serving?.id && backup.state === 'verified' && backup.requestedAt.getTime() >= since)
   if (serving === undefined || !isWhole(observed, serving)) return waitFor('the cluster to be whole, before the former server is removed', laterMs)
   if (!hasBackup) return waitFor('a backup of the cluster, before the former server is removed', laterMs * 10)
   const message = 'The former server is removed: the cluster has been serving for as long as was agreed, is whole, and has a backup of its own.'
   return { ...record({ kind: 'instanceRole', instanceId: instance.id, role: 'retired' }, { kind: 'event', note: { severity: 'info', reason: 'RollbackTargetRetired', message } }), requeueAfterMs: 0 }
 }
-
-const keptMs = 24 * 60 * 60_000
 
 /** Containers, then what etcd holds, then volumes; each goes when it is seen gone, and the rows go last. */
 function planRetired(input: PlanInput, instance: Instance): Part {
@@ -115,8 +124,7 @@ function containersOf({ containers }: EngineSeen, { id }: Instance): readonly Co
 /** A standalone would keep WAL for a follower that is not there any more; that of a cluster goes with its configuration. */
 function slotGone({ desired, observed }: PlanInput): Part {
   const serving = servingInstance(desired)
-  const isFollowed = desired.instances.some(({ role }) => role === 'preparing' || role === 'rollbackTarget')
-  if (serving?.kind !== 'standalone' || isFollowed) return nothing
+  if (serving?.kind !== 'standalone' || desired.instances.some(isFollower)) return nothing
   const primary = primaryMember(observed, serving)
   if (primary === null) return waitFor('the server to answer, to take away the slot of a former follower', laterMs)
   if (!primary.postgres.slots.some(({ name }) => name === followerSlotName)) return nothing

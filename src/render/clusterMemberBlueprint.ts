@@ -1,6 +1,6 @@
 /** The two containers of a cluster's member: the pod, which owns network namespace and published ports, and Patroni within it. */
 import type { Blueprint } from '../domain/blueprint.ts'
-import { certificateKey, hostOf, instanceWith, servingInstance, type ClusterScope, type Desired, type Instance, type Member } from '../domain/desired.ts'
+import { certificateKey, hostOf, instanceWith, isFollower, servingInstance, type ClusterScope, type Desired, type Instance, type Member } from '../domain/desired.ts'
 import { dcsNamespace, label, patroniName, resourceNames } from '../domain/names.ts'
 import { tiers } from '../domain/tiers.ts'
 import { configurationText, type ConfigurationInput } from './clusterConfiguration.ts'
@@ -100,12 +100,11 @@ function beginning({ role, initialisedAt }: Instance): ClusterMemberInput['begin
   return role === 'serving' && initialisedAt === null ? 'newDatabase' : null
 }
 
-export function configurationOf(desired: Desired, { role }: Instance): ConfigurationInput {
+export function configurationOf(desired: Desired, instance: Instance): ConfigurationInput {
   const { database: { tier, storageBytes, durability } } = desired
   const serving = servingInstance(desired)?.members[0]
-  const isFollower = role === 'preparing' || role === 'rollbackTarget'
-  const follows = isFollower && serving !== undefined ? { address: hostOf(desired, serving.hostId).privateAddress, port: serving.ports.postgres } : null
-  return { durability, sizes: { ...tiers[tier], storageBytes }, follows, isFollowed: role === 'serving' && instanceWith(desired, 'rollbackTarget') !== undefined }
+  const follows = isFollower(instance) && serving !== undefined ? { address: hostOf(desired, serving.hostId).privateAddress, port: serving.ports.postgres } : null
+  return { durability, sizes: { ...tiers[tier], storageBytes }, follows, isFollowed: instance.role === 'serving' && instanceWith(desired, 'rollbackTarget') !== undefined }
 }
 
 function readOnce(desired: Desired, member: Member, { scope, user }: ClusterScope, dcs: DcsAccess): readonly string[] {

@@ -51,6 +51,8 @@ describe('an upgrade to a cluster', () => {
   test('says everything that stands in its way at once, and begins nothing', async () => {
     const refused = await answerOf(service.api.POST('/v1/databases/{id}/operations', { params: path(), body: { kind: 'upgradeToHa' } })).catch((error: unknown) => error)
     assert.ok(refused instanceof ApiProblem && refused.complaint.code === 'HaNotEnabled', String(refused))
+    const dryRestart = await answerOf(service.api.POST('/v1/databases/{id}/operations', { params: { ...path(), query: { dryRun: 'true' } }, body: { kind: 'restart' } })).catch((error: unknown) => error)
+    assert.ok(dryRestart instanceof ApiProblem && dryRestart.complaint.code === 'InvalidRequest', 'what has no dry run is not performed instead')
     await withSession(service, shop, (client) => client.query('create unlogged table scratch (id int)'))
     const { outcome, progress } = await perform({ dryRun: 'true' })
     assert.equal(outcome, 'succeeded')

@@ -30,6 +30,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
     },
   }, async (request, reply) => {
     const { body } = request
+    refuseDryRun(request.query, body)
     const database = await reachDatabase(store, principalOf(request), request.params.id)
     switch (body.kind) {
       case 'takeOverEndpoint': {
@@ -93,6 +94,12 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
       : { settled: false, waitedMs: 0 }
     return { settled, waitedMs, database: await showDatabase(parts, await reachDatabase(store, principalOf(request), id)) }
   })
+}
+
+/** Whoever asks for a dry run must not get the real thing. */
+function refuseDryRun({ dryRun }: z.output<typeof operationQuery>, { kind }: z.output<typeof newOperation>): void {
+  if (dryRun !== 'true' || kind === 'upgradeToHa') return
+  throw new HoldfastError('InvalidRequest', `query.dryRun: the operation ${kind} has no dry run; nothing was begun.`, { next: 'Leave dryRun out to perform it.' })
 }
 
 /** Data stays within its team, even for a token that reaches all teams. */

@@ -77,7 +77,18 @@ function getOperation(client: HoldfastClient, id: string): Promise<Operation> {
   return answerOf(client.GET('/v1/operations/{id}', { params: { path: { id } } }))
 }
 
-export function describeOperation({ id, kind, outcome, phase, waitingFor }: Operation): string {
-  if (outcome !== null) return `Operation ${kind} (${id}) has ${outcome === 'cancelled' ? 'been cancelled' : outcome}.`
+export function describeOperation({ id, kind, outcome, phase, waitingFor, progress }: Operation): string {
+  if (outcome !== null) return [`Operation ${kind} (${id}) has ${outcome === 'cancelled' ? 'been cancelled' : outcome}.`, ...describeFindings(progress)].join('\n')
   return `Operation ${kind} (${id}) is ${phase}${waitingFor === null ? '' : `, waiting for ${waitingFor}`}.`
+}
+
+const finding = z.object({ message: z.string(), next: z.string() })
+const findings = z.object({ blockers: z.array(finding), warnings: z.array(finding) })
+
+/** Of a dry run: what stands in the way, and what to know beforehand. */
+function describeFindings(progress: unknown): readonly string[] {
+  const { data } = findings.safeParse(progress)
+  if (data === undefined) return []
+  const lines = [...data.blockers.map((one) => ({ ...one, word: 'Blocker' })), ...data.warnings.map((one) => ({ ...one, word: 'Warning' }))]
+  return lines.length === 0 ? ['Nothing stands in its way.'] : lines.map(({ word, message, next }) => `${word}: ${message} ${next}`)
 }

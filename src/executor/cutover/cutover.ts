@@ -3,7 +3,7 @@
  *   1. the fence is on the standalone's disk before anything is stopped: whatever starts it later, it only follows;
  *   2. the cluster is told to lead only when the standalone's control file says that it was shut down, and every member has received all
  *      of its WAL, the shutdown checkpoint included: nothing acknowledged can be missing, whoever of them leads;
- *   3. of going on and going back only one happens (lot.ts), and the fence is lifted only after going back has won;
+ *   3. of going on and going back only one happens (decision.ts), and the fence is lifted only after going back has won;
  *   4. whoever dies in between leaves clients held for seconds at most, and what is left to do is found by looking (`settle`).
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,16 +17,17 @@ import { lsnSchema, type Lsn } from '../../domain/lsn.ts'
 import { patroniName } from '../../domain/names.ts'
 import type { ActionResult } from '../../domain/ports.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
+import { patroniOf } from '../members.ts'
 import { hold, leadReadsAway, leadTo, letGo } from './clients.ts'
-import { castLot, readLot, type Lot } from './lot.ts'
-import { connectMember, followerConninfo, memberNamed, patroniOf, placesOf, type CutoverTools, type Places } from './places.ts'
+import { readDecision, writeDecision, type Decision } from './decision.ts'
+import { connectMember, followerConninfo, memberNamed, placesOf, type CutoverTools, type Places } from './places.ts'
 import { setFence, startServer, stopServer } from './server.ts'
 
 export type CutOver = Extract<Action, { readonly kind: 'cutOver' }>
 
 const pollMs = 3
 const againMs = 200
-/** From the lot on: a promotion takes half a second, on a busy machine some. */
+/** From the decision on: a promotion takes half a second, on a busy machine some. */
 const leadMs = 30_000
 const backMs = 40_000
 /** Patroni makes it in its next cycle. */
@@ -78,10 +79,10 @@ class Cutover {
   /** Brings whatever was begun to an end. Errors when it cannot be known what was: then nothing is done, and it is asked again. */
   async settle(heldAt: number | null, reason: string): Promise<Outcome> {
     for (;;) {
-      const lot = await this.#lot()
-      if (!lot.follows) return this.#goOn(heldAt)
+      const decision = await this.#decision()
+      if (!decision.follows) return this.#goOn(heldAt)
       const limit = this.#within(backMs)
-      const back = await castLot(this.#tools.etcd, this.#tools.installation, this.#places.scope, lot, 'back', limit)
+      const back = await writeDecision(this.#tools.etcd, this.#tools.installation, this.#places.scope, decision, 'back', limit)
       if (back !== null) return await this.#goBack(back, heldAt, reason, limit)
     }
   }
@@ -91,8 +92,8 @@ class Cutover {
     return AbortSignal.any([this.#signal, AbortSignal.timeout(ms)])
   }
 
-  #lot(): Promise<Lot> {
-    return readLot(this.#tools.etcd, this.#tools.installation, this.#places.scope, this.#signal)
+  #decision(): Promise<Decision> {
+    return readDecision(this.#tools.etcd, this.#tools.installation, this.#places.scope, this.#signal)
   }
 
   /** Nothing of it is noticed by anybody. */
@@ -103,12 +104,12 @@ class Cutover {
     const others = this.#places.target.members.filter(({ id }) => id !== leader.id)
     const members = [target, ...await Promise.all(others.map((member) => this.#connect(member)))]
     for (const member of members) await this.#check(source, member)
-    const lot = await this.#lotWithSlot(target)
-    await setFence(this.#places, followerConninfo(this.#desired, this.#places), lot.modRevision, this.#signal)
+    const decision = await this.#decisionWithSlot(target)
+    await setFence(this.#places, followerConninfo(this.#desired, this.#places), decision.modRevision, this.#signal)
     for (const connection of [source, target, source]) await connection.execute('checkpoint', [], this.#signal)
     // last: it ends by itself after some seconds
     await leadReadsAway(this.#places, this.#signal)
-    return { members, leader, lot }
+    return { members, leader, decision }
   }
 
   async #connect(member: Member): Promise<PostgresConnection> {
@@ -132,11 +133,11 @@ class Cutover {
   }
 
   /** The former server will need what is written from now on; seen on the standby leader before it is relied on. */
-  async #lotWithSlot(target: PostgresConnection): Promise<Lot> {
-    const lot = await this.#lot()
-    if (!lot.follows) throw new HoldfastError('Conflict', 'the cluster was told to lead already')
+  async #decisionWithSlot(target: PostgresConnection): Promise<Decision> {
+    const decision = await this.#decision()
+    if (!decision.follows) throw new HoldfastError('Conflict', 'the cluster was told to lead already')
     const slots = { slots: { [followerSlotName]: { type: 'physical' } } }
-    const next = await castLot(this.#tools.etcd, this.#tools.installation, this.#places.scope, lot, { with: slots }, this.#signal)
+    const next = await writeDecision(this.#tools.etcd, this.#tools.installation, this.#places.scope, decision, { with: slots }, this.#signal)
     if (next === null) throw new HoldfastError('Conflict', 'the configuration of the cluster was changed meanwhile')
     const limit = this.#within(slotMs)
     for (;;) {
@@ -146,7 +147,7 @@ class Cutover {
   }
 
   /** Clients wait from here on. Ends when the cluster was told to lead. */
-  async #window({ members, leader, lot }: Prepared, heldAt: number): Promise<void> {
+  async #window({ members, leader, decision }: Prepared, heldAt: number): Promise<void> {
     const budget = this.#within(this.#order.budgetMs)
     const { etcd, installation } = this.#tools
     await hold(this.#places, this.#order.budgetMs + promotionMs, budget)
@@ -154,9 +155,9 @@ class Cutover {
     // every one of them: whoever leads then, should the first one die at that moment, lacks nothing
     await Promise.all(members.map((member) => hasReceived(member, end, budget)))
     if (performance.now() - heldAt > this.#order.budgetMs) throw new HoldfastError('Conflict', `clients would have waited for longer than ${this.#order.budgetMs} ms`)
-    if (await castLot(etcd, installation, this.#places.scope, lot, 'on', this.#signal) === null) throw new HoldfastError('Conflict', 'the configuration of the cluster was changed meanwhile')
+    if (await writeDecision(etcd, installation, this.#places.scope, decision, 'on', this.#signal) === null) throw new HoldfastError('Conflict', 'the configuration of the cluster was changed meanwhile')
     // it looks by itself within a second
-    await patroniOf(this.#tools, this.#desired, this.#places, leader).wake(this.#signal).catch(() => undefined)
+    await patroniOf(this.#tools.postgres, this.#desired, this.#places.scope, leader).wake(this.#signal).catch(() => undefined)
   }
 
   /** Only forward: somebody may take writes already. */
@@ -190,8 +191,8 @@ class Cutover {
     return found
   }
 
-  /** Nobody was promoted, and nobody will be: the lot fell so. */
-  async #goBack(back: Lot, heldAt: number | null, reason: string, limit: AbortSignal): Promise<Outcome> {
+  /** Nobody was promoted, and nobody will be: it was decided so. */
+  async #goBack(back: Decision, heldAt: number | null, reason: string, limit: AbortSignal): Promise<Outcome> {
     const { engine, container, source } = this.#places
     // one that is stopped comes up as a follower, in which its fence can be lifted
     if ((await engine.inspectContainer(container, limit)).state !== 'running') await engine.startContainer(container, limit)
@@ -225,7 +226,7 @@ interface Prepared {
   /** Of the cluster, all of them. */
   readonly members: readonly PostgresConnection[]
   readonly leader: Member
-  readonly lot: Lot
+  readonly decision: Decision
 }
 
 const standing = {

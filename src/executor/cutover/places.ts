@@ -1,20 +1,20 @@
 /** Whom a cutover is about, and how each of them is reached. Plain look-ups. */
 import type { EngineClient } from '../../clients/docker.ts'
-import { connectPatroni, type PatroniClient } from '../../clients/patroni.ts'
 import { connectPostgres, type PostgresConnection } from '../../clients/postgres.ts'
 import type { RuntimeAddress } from '../../clients/haproxy.ts'
 import { hostOf, type ClusterScope, type Desired, type Instance, type Member } from '../../domain/desired.ts'
-import { internalName, patroniName, resourceNames } from '../../domain/names.ts'
+import { patroniName, resourceNames } from '../../domain/names.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
 import { proxiesInUse } from '../../domain/reading.ts'
-import type { PostgresTools } from '../postgres.ts'
-import type { LotStore } from './lot.ts'
+import { addressOf, type PostgresTools } from '../postgres.ts'
+import { runtimeAddress } from '../proxies.ts'
+import type { DecisionStore } from './decision.ts'
 
 export interface CutoverTools {
   readonly installation: string
   readonly engines: (hostId: string) => EngineClient
   readonly postgres: Pick<PostgresTools, 'identity'>
-  readonly etcd: LotStore
+  readonly etcd: DecisionStore
 }
 
 export interface Places {
@@ -38,32 +38,14 @@ export function placesOf({ installation, engines, postgres }: CutoverTools, orde
   const [source] = from?.members ?? []
   const { endpoint } = desired
   if (source === undefined || to?.cluster == null || endpoint === null) throw new Error(`database ${desired.database.id} has no instances ${order.fromId} and ${order.toId}`)
-  const { certificatePem, keyPem } = postgres.identity()
   return {
     source, engine: engines(source.hostId), container: resourceNames(installation).member(source.id), target: to, scope: to.cluster,
-    proxies: proxiesInUse(desired, endpoint).map(({ hostId, ports }) => ({
-      host: hostOf(desired, hostId).privateAddress, port: ports.runtime, serverName: internalName.endpoint(endpoint.id),
-      ca: desired.trustBundlePem, cert: certificatePem, key: keyPem, timeoutMs: runtimeMs,
-    })),
+    proxies: proxiesInUse(desired, endpoint).map((proxy) => runtimeAddress(postgres, desired, endpoint, proxy, runtimeMs)),
   }
 }
 
 export function connectMember({ postgres }: CutoverTools, desired: Desired, member: Member, signal: AbortSignal): Promise<PostgresConnection> {
-  const { certificatePem, keyPem } = postgres.identity()
-  return connectPostgres({
-    host: hostOf(desired, member.hostId).privateAddress, port: member.ports.postgres, serverName: internalName.member(member.id), user: 'postgres', database: 'postgres',
-    ca: desired.trustBundlePem, cert: certificatePem, key: keyPem, applicationName: 'holdfast cutover', connectTimeoutMs, statementTimeoutMs,
-  }, signal)
-}
-
-export function patroniOf({ postgres }: CutoverTools, desired: Desired, { scope }: Places, member: Member): PatroniClient {
-  const { certificatePem, keyPem } = postgres.identity()
-  if (member.ports.patroni === null) throw new Error(`member ${member.id} has no port for its Patroni`)
-  const address = {
-    host: hostOf(desired, member.hostId).privateAddress, port: member.ports.patroni, serverName: internalName.member(member.id),
-    ca: desired.trustBundlePem, cert: certificatePem, key: keyPem,
-  }
-  return connectPatroni(address, { username: scope.user, password: scope.password })
+  return connectPostgres({ ...addressOf(postgres, member, desired), database: 'postgres', applicationName: 'holdfast cutover', connectTimeoutMs, statementTimeoutMs }, signal)
 }
 
 /** How a former server finds whoever leads the cluster. */

@@ -12,7 +12,7 @@ const stopSeconds = 20
 const stoppedSchema = z.object({ holdfast: z.literal('left'), lsn: z.string() })
 
 /**
- * It is on the disk when this returns. `conninfo`: of whom it may follow from its next start on; null: it may serve. `revision`: of the lot
+ * It is on the disk when this returns. `conninfo`: of whom it may follow from its next start on; null: it may serve. `revision`: of the decision
  * that it follows from; a call that comes after a newer one is refused.
  */
 export async function setFence({ engine, container }: Places, conninfo: string | null, revision: number, signal: AbortSignal): Promise<void> {
