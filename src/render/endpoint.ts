@@ -58,7 +58,7 @@ function haproxy(input: EndpointInput): string {
   const clients = input.maxConnections * 2 + 50
   return renderTemplate('endpoint/haproxy.cfg', {
     controller: identifier(commonName.controller(input.installation)),
-    backends: renderBackends(input.target, input.databaseName),
+    backends: renderBackends(input.target, { database: input.databaseName, size: poolSize(input) }),
     maxConnections: integer(clients),
     serverMaxConnections: integer(clients * 2),
     pooledConnections: integer(pooledConnections),
@@ -74,9 +74,13 @@ function pgbouncer(input: EndpointInput): string {
     controller: identifier(commonName.controller(input.installation)),
     database: databaseName(input.databaseName),
     endpoint: address(internalName.endpoint(input.endpointId)),
-    poolSize: integer(Math.max(3, Math.floor(input.maxConnections * 0.4))),
+    poolSize: integer(poolSize(input)),
     reserveSize: integer(Math.max(1, Math.floor(input.maxConnections * 0.1))),
     serverConnections: integer(serverConnections),
     clientConnections: integer(pooledConnections),
   })
+}
+
+function poolSize({ maxConnections }: EndpointInput): number {
+  return Math.max(3, Math.floor(maxConnections * 0.4))
 }

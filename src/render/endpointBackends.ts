@@ -1,6 +1,6 @@
 /** The part of a proxy's configuration that says where its clients are sent, and the scripts that it needs for that. Pure. */
 import type { RenderedFile } from '../domain/blueprint.ts'
-import { address, databaseName, encoded, identifier, lines, port } from './encode.ts'
+import { address, databaseName, encoded, identifier, integer, lines, port } from './encode.ts'
 import type { Encoded } from './encode.ts'
 import { configHash, plainFile } from './rendered.ts'
 import { renderPart, renderTemplate } from './template.ts'
@@ -32,19 +32,25 @@ export function backendScripts({ kind }: EndpointTarget): readonly RenderedFile[
   return scriptNames[kind].map((name) => plainFile(`/conf/${name}`, renderTemplate(`endpoint/${name}`, {})))
 }
 
-/** `database`: the customer's, by whose name PgBouncer knows its pools. */
-export function renderBackends(target: EndpointTarget, database: string): Encoded {
+export interface Pools {
+  /** The customer's, by whose name PgBouncer knows its pools. */
+  readonly database: string
+  /** PgBouncer's default_pool_size. */
+  readonly size: number
+}
+
+export function renderBackends(target: EndpointTarget, pools: Pools): Encoded {
   // a proxy begins anew when this text is another one: so it names what else it reads
   const scripts = encoded`scripts ${identifier(configHash(backendScripts(target)))}`
+  const inputs = { database: databaseName(pools.database), poolSize: integer(pools.size), scripts }
   switch (target.kind) {
     case 'standalone':
       return renderPart('endpoint/backends-standalone.cfg', {
-        database: databaseName(database), scripts, address: address(target.address), port: port(target.port),
+        ...inputs, address: address(target.address), port: port(target.port),
       })
     case 'cluster':
       return renderPart('endpoint/backends-cluster.cfg', {
-        database: databaseName(database),
-        scripts,
+        ...inputs,
         leaders: lines(target.servers.map(checkedLine)),
         replicas: lines(target.servers.map(checkedLine)),
         standIns: lines(target.servers.map(standInLine)),
@@ -52,8 +58,7 @@ export function renderBackends(target: EndpointTarget, database: string): Encode
     case 'moving': {
       const isMoved = target.serves === 'cluster'
       return renderPart('endpoint/backends-moving.cfg', {
-        database: databaseName(database),
-        scripts,
+        ...inputs,
         address: address(target.address),
         port: port(target.port),
         state: lines(isMoved ? [encoded`disabled`] : []),

@@ -1,4 +1,5 @@
--- Inputs: none; loaded with the names of three pools: writes, reads, and whoever is asked for passwords.
+-- Inputs: none; loaded with the names of three pools (writes, reads, and whoever is asked for passwords) and PgBouncer's
+-- default_pool_size.
 -- Pooled clients see a planned change of server as a delay, not as an error.
 --   holdfast pause MILLISECONDS [FOR]   of the leader's pool, and of who asks it for passwords: open transactions end, servers are let go,
 --                                  whoever comes waits. Answers "paused"; "busy" when transactions were still open by then: nobody new
@@ -7,7 +8,7 @@
 --   holdfast spare SERVER MILLISECONDS   no new readers for it for a moment, and the pool's leave it between two transactions. Answers
 --                                  "spared"; "busy" when transactions were still open there by then.
 -- Whoever asked for it may die: what is not ended in time ends by itself, and a new process begins by ending what an old one left.
-local writes <const>, reads <const>, logins <const> = table.unpack({ ... })
+local writes <const>, reads <const>, logins <const>, pool_size <const> = table.unpack({ ... })
 local socket <const> = "unix@/run/pgbouncer/.s.PGSQL.6432"
 local pause_seconds <const> = 7
 -- Longer than a member needs to stop and to be found down.
@@ -63,24 +64,37 @@ local function read_answer(tcp)
   end
 end
 
+local function query(statement)
+  return "Q" .. string.pack(">I4 z", #statement + 5, statement)
+end
+
 local function run(tcp, statement)
-  tcp:send("Q" .. string.pack(">I4 z", #statement + 5, statement))
+  tcp:send(query(statement))
   return read_answer(tcp)
 end
 
+local function limit(servers)
+  return "SET default_pool_size = " .. servers
+end
+
 -- PgBouncer ends a login of its own that is under way when it pauses or reconnects, takes that for a server that fails, and answers
--- whoever comes next with that error: so it is asked between two logins, as far as there is time.
-local function await_logins(tcp, pool, wait_seconds)
+-- whoever comes next with that error (tag_pool_dirty and check_fast_fail in its objects.c). So it is asked when none is under way,
+-- as far as there is time, and none begins meanwhile: a pool of one at the most begins none as long as it has a server. The pool
+-- has its size again by the same packet, and PgBouncer begins nothing between two statements of one.
+local function run_between_logins(tcp, statement, pool, wait_seconds)
   local ends = seconds() + wait_seconds
-  while seconds() < ends do
-    local failure, rows = run(tcp, "SHOW POOLS")
+  local failure, rows = run(tcp, limit(1)), {}
+  while failure == nil and seconds() < ends do
     local under_way = 0
+    failure, rows = run(tcp, "SHOW POOLS")
     for _, row in ipairs(rows) do
       if row.database == pool then under_way = under_way + (tonumber(row.sv_login) or 0) end
     end
-    if failure ~= nil or under_way == 0 then return end
+    if failure ~= nil or under_way == 0 then break end
     core.msleep(2)
   end
+  tcp:send(query(limit(pool_size)) .. query(statement))
+  return read_answer(tcp) or read_answer(tcp)
 end
 
 -- PgBouncer's console knows the user pgbouncer by the system's user behind the socket. Nil, or what went wrong; and whether it was
@@ -94,8 +108,7 @@ local function ask(statement, wait_seconds, unsettled)
   local failure = read_answer(tcp)
   local is_asked = failure == nil
   if is_asked then
-    if unsettled ~= nil then await_logins(tcp, unsettled, wait_seconds) end
-    failure = run(tcp, statement)
+    if unsettled ~= nil then failure = run_between_logins(tcp, statement, unsettled, wait_seconds) else failure = run(tcp, statement) end
   end
   tcp:close()
   return failure, is_asked
@@ -200,6 +213,8 @@ end
 
 for _, pool in ipairs({ writes, reads, logins }) do paused[pool] = 0 end
 core.register_task(function()
+  -- what an old process may have left between two statements
+  while ask(limit(pool_size), answer_seconds) ~= nil do core.msleep(look_ms) end
   while true do
     core.msleep(look_ms)
     -- an error would end the task, and nobody would be let go any more
