@@ -281,7 +281,7 @@ CREATE TABLE public.operations (
     outcome text,
     failure jsonb,
     CONSTRAINT operations_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text, 'upgradeToHa'::text]))),
+    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text, 'upgradeToHa'::text, 'rollback'::text]))),
     CONSTRAINT operations_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -433,7 +433,12 @@ ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE public.instances
-    ADD CONSTRAINT instances_kept_until_check CHECK (((role = 'rollbackTarget'::text) = (kept_until IS NOT NULL))) NOT VALID;
+    ADD CONSTRAINT instances_kept_until_check CHECK (
+CASE role
+    WHEN 'rollbackTarget'::text THEN (kept_until IS NOT NULL)
+    WHEN 'preparing'::text THEN true
+    ELSE (kept_until IS NULL)
+END) NOT VALID;
 
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_pkey PRIMARY KEY (id);

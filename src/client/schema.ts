@@ -1418,7 +1418,7 @@ export interface paths {
             };
         };
         put?: never;
-        /** Take over an endpoint; make a cluster of one server; move the leader, restart, or make a replica anew */
+        /** Take over an endpoint; make a cluster of one server, or go back; move the leader, restart, or make a replica anew */
         post: {
             parameters: {
                 query?: {
@@ -1449,6 +1449,11 @@ export interface paths {
                     } | {
                         /** @enum {string} */
                         kind: "upgradeToHa";
+                        /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
+                        budgetMs?: number;
+                    } | {
+                        /** @enum {string} */
+                        kind: "rollback";
                         /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
                         budgetMs?: number;
                     } | {
@@ -1623,7 +1628,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End an upgrade before clients are moved; the server is as it was */
+        /** End an upgrade or a rollback before clients are moved; whoever serves is as it was */
         post: {
             parameters: {
                 query?: never;
@@ -2097,7 +2102,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2115,7 +2120,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */

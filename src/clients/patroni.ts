@@ -45,6 +45,8 @@ export interface PatroniClient {
   liveness(signal: AbortSignal): Promise<{ readonly status: number }>
   /** GET /patroni. */
   report(signal: AbortSignal): Promise<PatroniReport>
+  /** GET /patroni: whether it looked at etcd since the cluster was paused. */
+  isPaused(signal: AbortSignal): Promise<boolean>
   /** GET /health: whether PostgreSQL is up and running, as Patroni sees it. */
   isHealthy(signal: AbortSignal): Promise<boolean>
   /** GET /cluster. */
@@ -92,6 +94,7 @@ export function connectPatroni(address: PatroniAddress, login: PatroniLogin, { t
   return {
     liveness: async (signal) => ({ status: (await get('/liveness', signal)).status }),
     report: async (signal) => parsed(reportSchema, await get('/patroni', signal), '/patroni'),
+    isPaused: async (signal) => parsed(pauseSchema, await get('/patroni', signal), '/patroni').pause === true,
     isHealthy: async (signal) => (await get('/health', signal)).status === 200,
     members: async (signal) => parsed(clusterSchema, await get('/cluster', signal), '/cluster').members,
     config: async (signal) => {
@@ -137,6 +140,9 @@ const reportSchema = z
     pendingRestart: seen.pending_restart === true,
     replicationState: seen.replication_state ?? null,
   }))
+
+/** The key is there only while it is so. */
+const pauseSchema = z.object({ pause: z.boolean().optional() })
 
 const memberSchema = z
   .object({ name: z.string(), role: z.string(), state: z.string(), timeline: z.int().nullish(), lag: z.union([z.int(), z.string()]).nullish() })

@@ -61,6 +61,8 @@ export type Action =
   | { readonly kind: 'killContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   /** Asks the serving standalone what stands in the way of an upgrade; answers with the record `operationNoted`. */
   | { readonly kind: 'surveySource'; readonly operationId: string; readonly memberId: string; readonly again: boolean }
+  /** Of a server that follows: its physical slot holds nothing from before `lsn` any more. */
+  | { readonly kind: 'advanceSlot'; readonly memberId: string; readonly slot: string; readonly lsn: string }
   /** A physical slot that holds WAL from now on. */
   | { readonly kind: 'makeSlot'; readonly memberId: string; readonly slot: string }
   /**
@@ -106,6 +108,7 @@ export function isDisruptive(action: Action): boolean {
     case 'startJob':
     case 'surveySource':
     case 'makeSlot':
+    case 'advanceSlot':
     case 'startServer':
     case 'readBackBackup':
     case 'expireBackups':

@@ -46,7 +46,11 @@ export function leaderOf(observed: Observed, instance: Instance): Leader | null 
 
 /** The leader's connection to a replica, as the leader sees it. */
 export function senderTo({ postgres }: Leader, memberId: string): WalSenderSeen | undefined {
-  return postgres.walSenders.find(({ applicationName }) => applicationName === patroniName(memberId))
+  return senderNamed(postgres, patroniName(memberId))
+}
+
+export function senderNamed({ walSenders }: PostgresSeen, name: string): WalSenderSeen | undefined {
+  return walSenders.find(({ applicationName }) => applicationName === name)
 }
 
 /** Commits wait for it, or for as many as there are with it, by etcd's word and the leader's: it holds everything acknowledged. */

@@ -50,7 +50,8 @@ export interface ClusterScope {
 }
 
 /**
- * `preparing`: will serve when an upgrade is done, and follows the serving one until then. `rollbackTarget`: served before, and follows.
+ * `preparing`: a cluster that will serve when an upgrade is done, and follows the serving server until then; after a rollback it is the
+ * cluster that served. `rollbackTarget`: a server that served before an upgrade, and follows the cluster.
  * `retired`: is taken down, and its row goes with the last of it.
  */
 export const instanceRoles = ['serving', 'restoring', 'preparing', 'rollbackTarget', 'retired'] as const
@@ -67,7 +68,7 @@ export interface Instance {
   readonly cluster: ClusterScope | null
   /** Of a cluster: who was seen to lead it last, and on which timeline; null before the first. */
   readonly lastLeader: { readonly memberId: string; readonly timeline: number } | null
-  /** Of a rollback target; null of any other. */
+  /** Of one that served, and follows until then in case of a way back; null of any other. */
   readonly keptUntil: Date | null
   readonly members: readonly Member[]
 }
@@ -117,7 +118,7 @@ export interface Backup {
   readonly failure: { readonly code: string; readonly message: string } | null
 }
 
-export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier', 'upgradeToHa'] as const
+export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier', 'upgradeToHa', 'rollback'] as const
 export type OperationKind = (typeof operationKinds)[number]
 
 export interface Operation {
@@ -207,7 +208,14 @@ export function isFollower({ role }: Instance): boolean {
   return role === 'preparing' || role === 'rollbackTarget'
 }
 
-/** How long a server that gave its place up follows, so that the way back is open. */
+/** Clients are between two instances: what serves and what stops is said by one sequence of its own. */
+export function isMovingClients({ operation }: Desired): boolean {
+  return operation !== null && movingKinds.has(operation.kind) && operation.phase === 'movingClients'
+}
+
+const movingKinds: ReadonlySet<OperationKind> = new Set(['upgradeToHa', 'rollback'])
+
+/** How long an instance that gave its place up follows, so that the way back is open. */
 export const rollbackTargetKeptMs = 24 * 60 * 60_000
 
 /** A cluster whose first member's data were restored, and whose members may be made around them: see the machine of `restore`. */

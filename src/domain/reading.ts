@@ -72,9 +72,9 @@ export function proxyKey(endpointId: string, slot: number): string {
   return `${endpointId}/${slot}`
 }
 
-/** A standalone is served by the first proxy; the second slot is only reserved. */
-export function proxiesInUse(desired: Desired, endpoint: Endpoint): readonly Proxy[] {
-  const count = desired.database.topology === 'ha' ? 2 : 1
+/** A standalone is served by the first proxy, and the second slot is only reserved; unless a cluster is there, or on its way out, whose clients may know both. */
+export function proxiesInUse({ database, instances }: Desired, endpoint: Endpoint): readonly Proxy[] {
+  const count = database.topology === 'ha' || instances.some(({ kind }) => kind === 'cluster') ? 2 : 1
   return endpoint.proxies.filter((proxy) => proxy.slot < count)
 }
 

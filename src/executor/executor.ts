@@ -17,7 +17,7 @@ import { startServer } from './cutover/server.ts'
 import { surveySource } from './cutover/survey.ts'
 import { disksOf } from './disks.ts'
 import { endAtOnce, reinitialiseMember, restartPostgres, type MemberTools } from './members.ts'
-import { dropSlot, makeSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
+import { advanceSlot, dropSlot, makeSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
 import { reachMoment } from './restorePoint.ts'
 import { configureCluster, prepareScope, removeScope, type ScopeStore } from './scope.ts'
 import { createDataVolume, growDataVolume, removeVolume, type VolumeTools } from './volumes.ts'
@@ -106,10 +106,12 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
       return surveySource(options, action, desired, signal)
     case 'makeSlot':
       return makeSlot(postgres, action.memberId, action.slot, desired, signal)
+    case 'advanceSlot':
+      return advanceSlot(postgres, action.memberId, action.slot, action.lsn, desired, signal)
     case 'cutOver':
       return cutOver(options, action, desired, signal)
     case 'startServer':
-      return startServer({ engine: engines(action.hostId), container: action.containerId }, signal)
+      return startServer({ engine: engines(action.hostId), name: action.containerId }, signal)
     case 'readBackBackup':
       return readBackBackup(repositories, action, desired, signal)
     case 'expireBackups':

@@ -1,7 +1,7 @@
 /** JSON merge patch (RFC 7396), as Patroni merges its dynamic configuration: null takes a key away. Pure. */
 import { HoldfastError } from '../domain/errors.ts'
 
-type Tree = Readonly<Record<string, unknown>>
+export type Tree = Readonly<Record<string, unknown>>
 
 export function merged(target: Tree, patch: Tree): Tree {
   const result: Record<string, unknown> = { ...target }

@@ -76,6 +76,16 @@ export async function dropSlot(tools: PostgresTools, memberId: string, slot: str
   })
 }
 
+/** Only of a standby's slot that nobody uses, and not beyond what the standby has replayed. */
+export async function advanceSlot(tools: PostgresTools, memberId: string, slot: string, lsn: string, desired: Desired, signal: AbortSignal): Promise<void> {
+  await withPostgres(tools, memberId, desired, 'postgres', signal, async (connection) => {
+    await connection.execute(
+      `select pg_catalog.pg_replication_slot_advance(slot_name, $2::pg_catalog.pg_lsn) from pg_catalog.pg_replication_slots
+        where slot_name = $1 and not active and restart_lsn < $2::pg_catalog.pg_lsn and $2::pg_catalog.pg_lsn <= pg_catalog.pg_last_wal_replay_lsn()`,
+      [slot, lsn], signal)
+  })
+}
+
 /** It holds WAL from now on. Done again, nothing changes. */
 export async function makeSlot(tools: PostgresTools, memberId: string, slot: string, desired: Desired, signal: AbortSignal): Promise<void> {
   await withPostgres(tools, memberId, desired, 'postgres', signal, async (connection) => {

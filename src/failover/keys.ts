@@ -48,14 +48,16 @@ const configSchema = z.object({
   synchronous_mode: z.union([z.boolean(), z.string()]).optional(),
   synchronous_mode_strict: z.boolean().optional(),
   pause: z.boolean().optional(),
+  standby_cluster: z.unknown().optional(),
 })
 
 function configOf(entry: EtcdEntry | undefined): Pick<KnownKeys, 'mode' | 'paused'> {
   const parsed = configSchema.safeParse(json(entry?.value ?? ''))
   if (!parsed.success) return { mode: 'other', paused: false }
-  const { synchronous_mode: mode, synchronous_mode_strict: strict, pause } = parsed.data
+  const { synchronous_mode: mode, synchronous_mode_strict: strict, pause, standby_cluster: follows } = parsed.data
   const isStrict = strict === true
-  const paused = pause === true
+  // one that follows another instance is led by nobody's death
+  const paused = pause === true || follows != null
   if (isStrict && mode === true) return { mode: 'strict', paused }
   if (isStrict && mode === 'quorum') return { mode: 'quorum', paused }
   return { mode: 'other', paused }

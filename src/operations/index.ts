@@ -5,6 +5,7 @@ import { changeTierMachine } from './changeTier.ts'
 import { reinitialiseMachine } from './reinitialise.ts'
 import { restartMachine } from './restart.ts'
 import { restoreMachine } from './restore.ts'
+import { rollbackMachine } from './rollback.ts'
 import { switchoverMachine } from './switchover.ts'
 import { takeOverEndpointMachine } from './takeOverEndpoint.ts'
 import { upgradeToHaMachine } from './upgradeToHa.ts'
@@ -17,6 +18,7 @@ const machines: Readonly<Record<OperationKind, Machine>> = {
   reinitialise: reinitialiseMachine,
   changeTier: changeTierMachine,
   upgradeToHa: upgradeToHaMachine,
+  rollback: rollbackMachine,
 }
 
 /** The newest version of each machine: databases with a newer unfinished operation are left to newer controllers. */
@@ -28,6 +30,7 @@ export const machineVersions: Readonly<Record<OperationKind, number>> = {
   reinitialise: reinitialiseMachine.version,
   changeTier: changeTierMachine.version,
   upgradeToHa: upgradeToHaMachine.version,
+  rollback: rollbackMachine.version,
 }
 
 /** The machine of an operation, or null when this controller is too old for it. */

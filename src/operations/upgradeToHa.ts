@@ -8,40 +8,31 @@
  */
 import { z } from 'zod'
 import { isWhole } from '../domain/cluster.ts'
-import { instanceWith, rollbackTargetKeptMs, servingInstance, type Instance } from '../domain/desired.ts'
+import { instanceWith, servingInstance, type Instance } from '../domain/desired.ts'
 import { act, merge, record, waitFor, type Part } from '../domain/part.ts'
 import { followerSlotName } from '../domain/prepared.ts'
-import { primaryMember, proxiesInUse, proxyKey, type Primary } from '../domain/reading.ts'
+import { primaryMember, type Primary } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
+import { behindOf } from './following.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
+import { budgetSchema, moveClients, movingNotes, pauseOf, unready } from './movingClients.ts'
 import { findings, surveySchema } from './preflight.ts'
 
 export const upgradeInputSchema = z.object({
   /** Only says what stands in its way. */
   dryRun: z.boolean().default(false),
-  /** Clients wait no longer than this: before that the move goes back by itself. */
-  budgetMs: z.number().int().min(500).max(15_000).default(5_000),
+  budgetMs: budgetSchema,
 })
 
-const outcomeSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('moved'), systemIdentifier: z.string(), pauseMs: z.number().nullable() }),
-  z.object({ kind: z.literal('wentBack'), reason: z.string(), pauseMs: z.number().nullable() }),
-])
-export type CutoverOutcome = z.output<typeof outcomeSchema>
-
-const notesSchema = z.object({
+const notesSchema = movingNotes.extend({
   survey: surveySchema.optional(),
   surveyedAgain: z.boolean().default(false),
-  attempted: z.boolean().default(false),
-  outcome: outcomeSchema.optional(),
-  cancelRequested: z.boolean().default(false),
 })
 
 const lookMs = 300
 /** Without any progress: a copy, or its catching up, hangs. A copy itself tells none, and that of a large database takes hours. */
 const stallMs = 12 * 60 * 60_000
 const rejoinMs = 15 * 60_000
-const mostLagBytes = 16n * 1024n * 1024n
 
 export const upgradeToHaMachine: Machine = {
   kind: 'upgradeToHa',
@@ -93,6 +84,8 @@ function copying(input: MachineInput): Decision {
   if (stillForMs(input) > stallMs) return gives(input, 'NotCaughtUp', `the cluster did not catch up, and made no progress for ${stallMs / 3_600_000} hours`, 'Look at the events and at the logs of its members, then ask again.')
   if (primary === null) return waits('the server to answer', lookMs)
   const slot = primary.postgres.slots.find(({ name }) => name === followerSlotName)
+  // one that follows since a way back is not made anew by way of its slot
+  if (target.keptUntil !== null && (slot === undefined || slot.walStatus === 'lost')) return discards(input, 'FollowerLost', 'the cluster that followed since the last rollback lacks WAL that the server does not have any more', 'It is removed. Ask for the upgrade again: another one is made.')
   if (slot?.walStatus === 'lost') return stay(merge([act({ kind: 'dropSlot', memberId: primary.member.id, slot: followerSlotName }), waitFor('what was not kept to be kept anew', lookMs)]), 'what was not kept to be kept anew')
   if (slot === undefined) {
     const make = act({ kind: 'makeSlot', memberId: primary.member.id, slot: followerSlotName })
@@ -114,20 +107,6 @@ function lookedAgain(input: MachineInput, primary: Primary): Decision {
   return { part: soon, next: { to: 'enter', phase: 'movingClients', because: 'the cluster follows the server closely' } }
 }
 
-/** Null when every member follows closely. */
-function behindOf({ observed }: MachineInput, target: Instance, { postgres }: Primary): string | null {
-  let leads = 0
-  for (const member of target.members) {
-    const [patroni, seen] = [observed.patroni.get(member.id), observed.postgres.get(member.id)]
-    if (patroni?.known !== true || seen?.known !== true) return `member ${member.ordinal} to be copied from the server`
-    if (seen.value.systemIdentifier !== postgres.systemIdentifier) return `member ${member.ordinal} to hold the data of the server`
-    if (patroni.value.role === 'standbyLeader') leads += 1
-    if (patroni.value.replicationState !== 'streaming') return `member ${member.ordinal} to stream (${patroni.value.state})`
-    if (postgres.lsn - seen.value.lsn > mostLagBytes) return `member ${member.ordinal} to catch up (${postgres.lsn - seen.value.lsn} bytes)`
-  }
-  return leads === 1 ? null : 'one member to follow the server for all'
-}
-
 function lsnsOf({ observed }: MachineInput, target: Instance): string[] {
   return target.members.map(({ id }) => {
     const seen = observed.postgres.get(id)
@@ -135,52 +114,24 @@ function lsnsOf({ observed }: MachineInput, target: Instance): string[] {
   })
 }
 
-/** Everything around it has loaded what it needs for the move. Null when so. */
-function unready({ desired, observed, blueprints }: MachineInput): string | null {
-  const { endpoint } = desired
-  const keys = endpoint === null ? [] : proxiesInUse(desired, endpoint).map(({ slot }) => proxyKey(endpoint.id, slot))
-  const isRouted = keys.every((key) => {
-    const [seen, wanted] = [observed.proxies.get(key), blueprints.proxies.get(key)]
-    return seen?.known === true && seen.value.configHash === wanted?.configHash
-  })
-  if (!isRouted) return 'the endpoint to know the members'
-  const isLoaded = desired.instances.flatMap(({ members }) => members).every(({ id }) => {
-    const seen = observed.postgres.get(id)
-    return seen?.known === true && seen.value.configHash === blueprints.members.get(id)?.configHash
-  })
-  return isLoaded ? null : 'every server to load its configuration'
-}
-
 function movingClients(input: MachineInput): Decision {
   const { desired, operation } = input
-  const { attempted, outcome, cancelRequested } = notesSchema.parse(operation.notes)
+  const { attempted, cancelRequested } = notesSchema.parse(operation.notes)
   // asked for while this phase was being entered
   if (cancelRequested && !attempted) return cancelled(input)
   const [from, to] = [servingInstance(desired), instanceWith(desired, 'preparing')]
   // the places were changed, and this controller's predecessor died before it wrote so
   if (from?.kind === 'cluster') return { part: soon, next: { to: 'enter', phase: 'awaitingReplicas', because: 'the cluster serves' } }
   if (from === undefined || to === undefined) return failed('TargetMissing', 'the cluster that was being made is gone', 'Look at the events of this database.')
-  if (outcome === undefined) {
-    const { budgetMs } = upgradeInputSchema.parse(operation.input)
-    const move = act({ kind: 'cutOver', operationId: operation.id, fromId: from.id, toId: to.id, budgetMs, settleOnly: attempted })
-    // written before it is begun: whoever comes after knows that it may have been
-    const noted = attempted ? [] : [record({ kind: 'operationNoted', operationId: operation.id, notes: { attempted: true } })]
-    return stay(merge([...noted, move, waitFor('the clients to be moved', lookMs)]), 'the clients to be moved')
-  }
-  if (outcome.kind === 'wentBack') return gives(input, 'WentBack', outcome.reason, 'The server is as it was. Ask again when that is over.')
-  const change = record({ kind: 'placesChanged', fromId: from.id, toId: to.id, systemIdentifier: outcome.systemIdentifier, keptForMs: rollbackTargetKeptMs })
-  return { part: { ...change, requeueAfterMs: 0 }, next: { to: 'enter', phase: 'awaitingReplicas', because: `clients were moved${paused(outcome.pauseMs)}` } }
-}
-
-function paused(pauseMs: number | null): string {
-  return pauseMs === null ? '' : `, who waited ${pauseMs} ms`
+  const { budgetMs } = upgradeInputSchema.parse(operation.input)
+  return moveClients(input, from, to, budgetMs, 'awaitingReplicas', (reason) => gives(input, 'WentBack', reason, 'The server is as it was. Ask again when that is over.'))
 }
 
 function awaitingReplicas(input: MachineInput): Decision {
   const serving = servingInstance(input.desired)
   const { outcome } = notesSchema.parse(input.operation.notes)
   const pauseMs = outcome?.pauseMs ?? null
-  if (serving !== undefined && isWhole(input.observed, serving)) return succeeded(`the cluster serves, and every replica is synchronous${paused(pauseMs)}`)
+  if (serving !== undefined && isWhole(input.observed, serving)) return succeeded(`the cluster serves, and every replica is synchronous${pauseOf(outcome)}`)
   if (stillForMs(input) > rejoinMs) return failed('ReplicasMissing', `the cluster serves, but not every replica was synchronous within ${rejoinMs / 60_000} minutes`, 'Look at the condition ReplicationHealthy: it says what is done about it.')
   return waits('every replica to be synchronous', lookMs, { pauseMs })
 }
@@ -194,7 +145,18 @@ function gives(input: MachineInput, code: string, message: string, next: string)
   return { part: withoutTarget(input), next: finish }
 }
 
+/** One that follows since a rollback goes on with that. */
 function withoutTarget({ desired }: MachineInput): Part {
   const target = instanceWith(desired, 'preparing')
-  return target === undefined ? soon : { ...record({ kind: 'instanceRole', instanceId: target.id, role: 'retired' }), requeueAfterMs: 0 }
+  return target === undefined || target.keptUntil !== null ? soon : retired(target)
+}
+
+function discards({ desired }: MachineInput, code: string, message: string, next: string): Decision {
+  const target = instanceWith(desired, 'preparing')
+  const { next: finish } = failed(code, message, next)
+  return { part: target === undefined ? soon : retired(target), next: finish }
+}
+
+function retired({ id }: Instance): Part {
+  return { ...record({ kind: 'instanceRole', instanceId: id, role: 'retired' }), requeueAfterMs: 0 }
 }

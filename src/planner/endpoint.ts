@@ -2,10 +2,12 @@
  * The endpoint's proxies: container, and the configuration that the running proxy has loaded. Its ports never change. Of two that
  * serve one is replaced at a time, so that clients always have the other.
  */
+import type { Proxy } from '../domain/desired.ts'
 import { label } from '../domain/names.ts'
 import { act, merge, nothing, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { containerNamed, engineOf, proxiesInUse, proxyKey } from '../domain/reading.ts'
 import { planContainer } from './containers.ts'
+import { planContainerGone } from './deletion.ts'
 
 /** A booting proxy answers at once; one that still does not after this is asked seldom. */
 const bootMs = 10_000
@@ -16,15 +18,23 @@ export function planEndpoint(input: PlanInput): Part {
   const { endpoint } = input.desired
   if (endpoint === null) return nothing
   const keys = proxiesInUse(input.desired, endpoint).map(({ slot }) => proxyKey(endpoint.id, slot))
+  const unused = endpoint.proxies.filter(({ slot }) => !keys.includes(proxyKey(endpoint.id, slot))).map((proxy) => planUnused(input, endpoint.id, proxy))
   const serving = new Map(keys.map((key) => [key, servingOf(input, key)]))
-  return merge(keys.map((key, at) => {
+  return merge([...unused, ...keys.map((key, at) => {
     const isOthersTurn = keys.some((other, otherAt) => {
       const state = serving.get(other)
       return other !== key && (state === 'no' || (state === 'outdated' && otherAt < at))
     })
     const mustWait = serving.get(key) === 'outdated' && isOthersTurn
     return mustWait ? waitFor('the other proxy to serve, before this one is replaced', probeSoonMs) : planProxy(input, key)
-  }))
+  })])
+}
+
+/** Of a cluster that is gone. */
+function planUnused({ observed, names }: PlanInput, endpointId: string, { hostId, slot }: Proxy): Part {
+  const engine = engineOf(observed, hostId)
+  const seen = engine.known ? containerNamed(engine.value, names.endpoint(endpointId, slot)) : undefined
+  return seen === undefined || !engine.known ? nothing : planContainerGone(hostId, seen, engine.value.containers)
 }
 
 /** Whether clients are served by it now, and by a container that is to be replaced. */

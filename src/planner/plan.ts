@@ -3,10 +3,11 @@
  * most one disruptive action through, and says what it waits for.
  */
 import { isDisruptive, type Action, type Plan } from '../domain/action.ts'
-import { adoptingInstance, servingInstance, type Desired } from '../domain/desired.ts'
+import { adoptingInstance, isMovingClients, servingInstance } from '../domain/desired.ts'
 import { label, type ResourceKind } from '../domain/names.ts'
 import { planAgent } from './agent.ts'
 import { planCluster, planScope } from './cluster.ts'
+import { planMember } from './clusterMember.ts'
 import { sceneOf } from './clusterScene.ts'
 import { planVolumes } from './clusterVolume.ts'
 import { planBackups } from './backups.ts'
@@ -69,13 +70,10 @@ function planServing(input: PlanInput): Part {
 /** One sequence of its own says what is to serve and what is to stop; here only what it needs and is gone is made or started again. */
 function planMoving(input: PlanInput): Part {
   const serving = servingInstance(input.desired)
-  const members = serving === undefined || serving.kind === 'cluster' ? nothing : planMembers(input, serving)
-  const { actions } = merge([members, planEndpoint(input), planOthers(input)])
+  const scene = serving === undefined ? null : sceneOf(input, serving)
+  const members = scene !== null ? scene.instance.members.map((member) => planMember(scene, member)) : serving === undefined ? [] : [planMembers(input, serving)]
+  const { actions } = merge([...members, planEndpoint(input), planOthers(input)])
   return { ...nothing, actions: actions.filter(({ kind }) => kind === 'createContainer' || kind === 'startContainer') }
-}
-
-function isMovingClients({ operation }: Desired): boolean {
-  return operation?.kind === 'upgradeToHa' && operation.phase === 'movingClients'
 }
 
 /** A proxy that begins anew knows nothing of the clients that it was told to hold: first it has its configuration, then its server is replaced. */

@@ -96,8 +96,8 @@ export function podBlueprint(installation: string, desired: Desired, instance: I
 
 function beginning({ role, initialisedAt }: Instance): ClusterMemberInput['begins'] {
   if (role === 'restoring') return 'restoredData'
-  if (role === 'preparing') return 'copy'
-  return role === 'serving' && initialisedAt === null ? 'newDatabase' : null
+  if (initialisedAt !== null) return null
+  return role === 'preparing' ? 'copy' : role === 'serving' ? 'newDatabase' : null
 }
 
 export function configurationOf(desired: Desired, instance: Instance): ConfigurationInput {
@@ -105,6 +105,11 @@ export function configurationOf(desired: Desired, instance: Instance): Configura
   const serving = servingInstance(desired)?.members[0]
   const follows = isFollower(instance) && serving !== undefined ? { address: hostOf(desired, serving.hostId).privateAddress, port: serving.ports.postgres } : null
   return { durability, sizes: { ...tiers[tier], storageBytes }, follows, isFollowed: instance.role === 'serving' && instanceWith(desired, 'rollbackTarget') !== undefined }
+}
+
+/** Of a cluster that is to follow this standalone, whoever serves now. */
+export function followingConfigurationOf(desired: Desired, instance: Instance, standalone: Member): ConfigurationInput {
+  return { ...configurationOf(desired, instance), follows: { address: hostOf(desired, standalone.hostId).privateAddress, port: standalone.ports.postgres }, isFollowed: false }
 }
 
 function readOnce(desired: Desired, member: Member, { scope, user }: ClusterScope, dcs: DcsAccess): readonly string[] {

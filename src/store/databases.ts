@@ -12,7 +12,7 @@ import { createDatabase, createRestored, type NewDatabase, type RestoredDatabase
 import { beginOverlap, insertCredential, newPassword, roleName, type IssuedCredential } from './credentials.ts'
 import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { databaseView } from './databaseView.ts'
-import { cancelOperation, orderUpgrade, type UpgradeOrder } from './upgrade.ts'
+import { cancelOperation, orderRollback, orderUpgrade, type RollbackOrder, type UpgradeOrder } from './upgrade.ts'
 import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
 import { found } from './notFound.ts'
@@ -51,6 +51,8 @@ export interface DatabaseStore {
   /** Also `NotHighlyAvailable`, `DatabaseNotReady`, `MemberIsLeader`, and `InvalidRequest` for a member that it does not have. */
   /** An upgrade to a cluster; a dry run only says what stands in its way. Errors: see `orderUpgrade`. */
   orderUpgrade(databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView>
+  /** Back to the server that follows since the upgrade. Errors: see `orderRollback`. */
+  orderRollback(databaseId: string, order: RollbackOrder, actor: Actor): Promise<OperationView>
   /** Errors: see `cancelOperation`. */
   cancelOperation(operationId: string, actor: Actor): Promise<OperationView>
   orderOfCluster(databaseId: string, order: ClusterOrder, actor: Actor): Promise<OperationView>
@@ -69,6 +71,7 @@ export function databaseStore(database: ControlDatabase, keyring: Keyring): Data
     requestBackup: (databaseId, kind, actor) => requestBackup(database, databaseId, kind, actor),
     startOperation: (databaseId, operation, actor) => startOperation(database, databaseId, operation, actor),
     orderUpgrade: (databaseId, order, actor) => orderUpgrade(database, keyring, databaseId, order, actor),
+    orderRollback: (databaseId, order, actor) => orderRollback(database, databaseId, order, actor),
     cancelOperation: (operationId, actor) => cancelOperation(database, operationId, actor),
     orderOfCluster: (databaseId, order, actor) => orderOfCluster(database, databaseId, order, actor),
   }

@@ -53,7 +53,7 @@ const operationRow = z.object({ id: z.string(), kind: z.enum(operationKinds), ph
 async function endOperation(sql: Sql, databaseId: string): Promise<void> {
   const operation = await sql.maybe(operationRow, `select id, kind, phase from operations where database_id = $1 and finished_at is null for no key update`, [databaseId])
   if (operation === undefined) return
-  const isHalfWay = operation.kind === 'takeOverEndpoint' || (operation.kind === 'upgradeToHa' && operation.phase === 'movingClients')
+  const isHalfWay = operation.kind === 'takeOverEndpoint' || ((operation.kind === 'upgradeToHa' || operation.kind === 'rollback') && operation.phase === 'movingClients')
   if (!isHalfWay) return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
   throw new HoldfastError('OperationInProgress', `The operation ${operation.kind} on this database is not finished yet.`, { next: 'Wait until it has ended, then delete.' })
 }

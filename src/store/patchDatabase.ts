@@ -53,14 +53,18 @@ function rollingTier(change: Changing, { tier, paused }: DatabasePatch): { reado
   return { fromTier: change.tier, toTier: tier }
 }
 
-const upgradeRow = z.object({ phase: z.string() })
+const moveRow = z.object({ phase: z.string() })
 
-/** A pause would leave clients between two servers, and another tier may have no clusters. */
+/** A pause would leave clients between two servers, and another tier may have no clusters, or ask more of a cluster that follows than it was made for. */
 async function refuseHalfWay(sql: Sql, databaseId: string, { tier, paused }: DatabasePatch): Promise<void> {
   if (tier === undefined && paused !== true) return
-  const upgrade = await sql.maybe(upgradeRow, `select phase from operations where database_id = $1 and kind = 'upgradeToHa' and finished_at is null`, [databaseId])
-  if (upgrade === undefined || (tier === undefined && upgrade.phase !== 'movingClients')) return
-  throw new HoldfastError('OperationInProgress', 'The database is being made highly available.', { next: 'Wait until that has ended, or cancel it.' })
+  const move = await sql.maybe(moveRow, `select phase from operations where database_id = $1 and kind in ('upgradeToHa', 'rollback') and finished_at is null`, [databaseId])
+  if (move !== undefined && (tier !== undefined || move.phase === 'movingClients')) {
+    throw new HoldfastError('OperationInProgress', 'The clients of the database are being moved to another instance.', { next: 'Wait until that has ended, or cancel it.' })
+  }
+  const follower = tier === undefined ? undefined : await sql.maybe(z.object({}), `select from instances where database_id = $1 and role = 'preparing'`, [databaseId])
+  if (follower === undefined) return
+  throw new HoldfastError('Conflict', 'A cluster follows the database since it was rolled back, and is made for the tier that it has now.', { next: 'Upgrade again and change the tier then, or end its time first: rollbackUntil.' })
 }
 
 function refuseDurability({ name, topology }: Changing, { durability }: DatabasePatch): void {

@@ -1,6 +1,7 @@
 /** From one server to a cluster: a second instance of the database that is prepared beside the first, changes places with it, and goes. */
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import type { Instance, InstanceRole } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { place } from '../domain/placement.ts'
@@ -31,22 +32,47 @@ export async function orderUpgrade(database: ControlDatabase, keyring: Keyring, 
   return changeDatabase(database, databaseId, async (sql, change) => {
     refuseDeleting(change)
     refusePaused(change)
-    await refuseSecond(sql, databaseId, change)
+    const hasFollower = await findFollower(sql, databaseId, change)
     // a dry run tells of these with everything else
     if (!order.dryRun) {
       await allowTopology(sql, change.teamId, change.tier, 'ha')
-      await insertTarget(sql, keyring, databaseId, { instanceId, memberIds }, order)
+      if (!hasFollower) await insertTarget(sql, keyring, databaseId, { instanceId, memberIds }, order)
     }
     return beginOperation(sql, change, { kind: 'upgradeToHa', input: { dryRun: order.dryRun, ...(order.budgetMs !== null && { budgetMs: order.budgetMs }) }, id, databaseId }, actor)
   })
 }
 
-const instanceRow = z.object({ role: z.string() })
+export interface RollbackOrder {
+  /** For how long clients may wait; null: as usual. */
+  readonly budgetMs: number | null
+}
 
-async function refuseSecond(sql: Sql, databaseId: string, { name, topology }: Changing): Promise<void> {
+/** Errors: `Conflict` when there is no server that follows; `OperationInProgress`, `DatabasePaused`, `Deleting`. */
+export async function orderRollback(database: ControlDatabase, databaseId: string, { budgetMs }: RollbackOrder, actor: Actor): Promise<OperationView> {
+  return changeDatabase(database, databaseId, async (sql, change) => {
+    refuseDeleting(change)
+    refusePaused(change)
+    await requireFormer(sql, databaseId, change)
+    return beginOperation(sql, change, { kind: 'rollback', input: budgetMs === null ? {} : { budgetMs }, id: randomUUID(), databaseId }, actor)
+  })
+}
+
+async function requireFormer(sql: Sql, databaseId: string, { name }: Changing): Promise<void> {
+  const former = await sql.maybe(z.object({}), `select from instances where database_id = $1 and role = 'rollbackTarget'`, [databaseId])
+  if (former !== undefined) return
+  throw new HoldfastError('Conflict', `The database ${name} has no former server that follows it: there is nothing to go back to.`, {
+    next: 'An upgrade leaves one for 24 hours. For an earlier state, restore a backup.',
+  })
+}
+
+const instanceRow = z.object({ role: z.string(), isKept: z.boolean() })
+
+/** Whether a cluster follows since a rollback: it is the one that serves then. */
+async function findFollower(sql: Sql, databaseId: string, { name, topology }: Changing): Promise<boolean> {
   if (topology === 'ha') throw new HoldfastError('Conflict', `The database ${name} is highly available already.`, { next: 'There is nothing to upgrade.' })
-  const others = await sql.many(instanceRow, `select role from instances where database_id = $1 and role <> 'serving'`, [databaseId])
-  if (others.length === 0) return
+  const others = await sql.many(instanceRow, `select role, kept_until is not null as "isKept" from instances where database_id = $1 and role <> 'serving'`, [databaseId])
+  if (others.length === 0) return false
+  if (others.every(({ role, isKept }) => role === 'preparing' && isKept)) return true
   throw new HoldfastError('Conflict', `The database ${name} has another instance beside the serving one (${others.map(({ role }) => role).join(', ')}).`, {
     next: 'Wait until it is gone: `databases get` shows it.',
   })
@@ -69,17 +95,20 @@ async function insertTarget(sql: Sql, keyring: Keyring, databaseId: string, { in
 }
 
 const cancellingRow = z.object({ databaseId: z.string(), kind: z.string(), phase: z.string(), isOver: z.boolean() })
-/** Of an upgrade: in these nothing of the serving instance was changed. */
-const cancellable: readonly string[] = [initialPhase, 'preflight', 'copying']
+/** In these nothing of the serving instance was changed. */
+const cancellable: Readonly<Record<string, readonly string[]>> = {
+  upgradeToHa: [initialPhase, 'preflight', 'copying'],
+  rollback: [initialPhase, 'preflight'],
+}
 
 /** The operation ends by itself soon after, unless it was over by then. Errors: `NotFound`, `Conflict` when there is no way back any more. */
 export async function cancelOperation(database: ControlDatabase, operationId: string, actor: Actor): Promise<OperationView> {
   const { databaseId } = await getOperation(database, operationId)
   return changeDatabase(database, databaseId, async (sql, change) => {
     const row = await sql.one(cancellingRow, `select database_id as "databaseId", kind, phase, finished_at is not null as "isOver" from operations where id = $1 for update`, [operationId])
-    if (row.isOver || row.kind !== 'upgradeToHa' || !cancellable.includes(row.phase)) {
+    if (row.isOver || cancellable[row.kind]?.includes(row.phase) !== true) {
       throw new HoldfastError('Conflict', `The operation ${row.kind} cannot be cancelled ${row.isOver ? 'any more: it has ended' : `in its phase ${row.phase}`}.`, {
-        next: 'An upgrade can be, until clients are moved. Look at how it ends.', facts: { kind: row.kind, phase: row.phase },
+        next: 'An upgrade and a rollback can be, until clients are moved. Look at how it ends.', facts: { kind: row.kind, phase: row.phase },
       })
     }
     await sql.run(`update operations set notes = notes || '{"cancelRequested": true}' where id = $1`, [operationId])
@@ -97,36 +126,39 @@ export interface PlaceChange {
   readonly keptForMs: number
 }
 
-const repositoryRow = z.object({ id: z.string(), role: z.string(), path: z.string(), cipher: z.string() })
+const repositoryRow = z.object({ id: z.string(), role: z.string(), kind: z.enum(['standalone', 'cluster']), path: z.string(), cipher: z.string() })
+const following: ReadonlySet<string> = new Set<InstanceRole>(['preparing', 'rollbackTarget'])
+/** Of one that served, by what it is. */
+const formerRoles = { standalone: 'rollbackTarget', cluster: 'preparing' } as const satisfies Record<Instance['kind'], InstanceRole>
 
 /**
- * The prepared instance serves, and the one that did follows it. Repository and backups go with the lineage, which is now the other's.
+ * The instance that followed serves, and the one that did follows it. Repository and backups go with the lineage, which is now the other's.
  * Done again, nothing changes.
  */
 export async function changePlaces(sql: Sql, keyring: Keyring, databaseId: string, { fromId, toId, systemIdentifier, keptForMs }: PlaceChange): Promise<void> {
   const rows = await sql.many(
     repositoryRow,
-    `select id, role, repository_path as path, repository_cipher as cipher from instances where database_id = $1 and id in ($2, $3) for update`,
+    `select id, role, kind, repository_path as path, repository_cipher as cipher from instances where database_id = $1 and id in ($2, $3) for update`,
     [databaseId, fromId, toId],
   )
   const [from, to] = [fromId, toId].map((id) => rows.find((row) => row.id === id))
-  if (from === undefined || to === undefined || from.role !== 'serving' || to.role !== 'preparing') return
+  if (from === undefined || to === undefined || from.role !== 'serving' || !following.has(to.role)) return
   const sealedFor = (id: string, row: z.output<typeof repositoryRow>): string =>
     keyring.seal(keyring.open(row.cipher, sealContext.repositoryCipher(row.id)), sealContext.repositoryCipher(id))
   // one after the other: two never serve, and no path belongs to two
   await sql.run(
-    `update instances set role = 'rollbackTarget', kept_until = now() + make_interval(secs => $2 / 1000.0), repository_path = $3 where id = $1`,
-    [fromId, keptForMs, `${to.path}/former`],
+    `update instances set role = $4, kept_until = now() + make_interval(secs => $2 / 1000.0), repository_path = $3 where id = $1`,
+    [fromId, keptForMs, `${to.path}/former`, formerRoles[from.kind]],
   )
   await sql.run(
     `update instances
-        set role = 'serving', initialised_at = coalesce(initialised_at, now()), system_identifier = coalesce(system_identifier, $2), repository_path = $3, repository_cipher = $4
+        set role = 'serving', kept_until = null, initialised_at = coalesce(initialised_at, now()), system_identifier = coalesce(system_identifier, $2), repository_path = $3, repository_cipher = $4
       where id = $1`,
     [toId, systemIdentifier, from.path, sealedFor(toId, from)],
   )
   await sql.run(`update instances set repository_path = $2, repository_cipher = $3 where id = $1`, [fromId, to.path, sealedFor(fromId, to)])
   await sql.run(`update backups set instance_id = $2 where instance_id = $1`, [fromId, toId])
-  await sql.run(`update databases set topology = 'ha' where id = $1`, [databaseId])
+  await sql.run(`update databases set topology = $2 where id = $1`, [databaseId, to.kind === 'cluster' ? 'ha' : 'standalone'])
   await raiseGeneration(sql, databaseId)
 }
 

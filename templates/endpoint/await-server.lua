@@ -11,9 +11,9 @@ local function is_checked(backend)
   if checked[backend] then return true end
   for _, server in pairs(core.backends[backend].servers) do
     local stats = server:get_stats()
-    local is_asked = stats.status ~= "no check"
-    -- a check that is under way has an asterisk in front
-    if is_asked and (stats.check_status == "" or stats.check_status:match("INI$")) then return false end
+    -- nil: nobody asks it; a check that is under way has an asterisk in front
+    local check = stats.status ~= "no check" and stats.check_status or nil
+    if check ~= nil and (check == "" or check:match("INI$")) then return false end
   end
   checked[backend] = true
   return true

@@ -37,8 +37,8 @@ describe('an upgrade to a cluster', () => {
   })
 
   const path = () => ({ path: { id: shop.id } })
-  async function perform(query: { readonly dryRun?: 'true' } = {}) {
-    const { id } = await answerOf(service.api.POST('/v1/databases/{id}/operations', { params: { ...path(), query }, body: { kind: 'upgradeToHa', budgetMs } }))
+  async function perform(query: { readonly dryRun?: 'true' } = {}, kind: 'upgradeToHa' | 'rollback' = 'upgradeToHa') {
+    const { id } = await answerOf(service.api.POST('/v1/databases/{id}/operations', { params: { ...path(), query }, body: { kind, budgetMs } }))
     const phases = new Set<string>()
     const ended = await until('the operation to end', async () => {
       const seen = await answerOf(service.api.GET('/v1/operations/{id}', { params: { path: { id } } }))
@@ -84,23 +84,28 @@ describe('an upgrade to a cluster', () => {
     await withSession(service, shop, (client) => client.query('create table orders (id bigint generated always as identity primary key, at timestamptz default now())'))
     await mark('before')
     beforehand = new Date().toISOString()
+    t.diagnostic(await underClients('upgradeToHa'))
+    await untilWhole(site, await memberPlaces(site, shop.id), wholeLimitMs)
+  })
+
+  /** Pooled clients see no error, whoever connects anew neither, and what was acknowledged is there. What they waited is told. */
+  async function underClients(kind: 'upgradeToHa' | 'rollback'): Promise<string> {
+    const before = Number(await withSession(service, shop, (client) => ask(client, 'select count(*) from orders')))
     const pool = await connectionOf(service, shop, { port: 'pooled' })
     const direct = await connectionOf(service, shop)
     const writer = await startPooled(pool, 'insert into orders default values returning id')
     const newcomer = await startNewcomer(pool, 'select 1')
     const directWriter = await startPooled(direct, 'insert into orders default values returning id')
     const reader = await startPooled({ ...await connectionOf(service, shop, { port: 'ro' }) }, 'select count(*) from orders')
-    const { outcome, failure, phases } = await perform()
-    t.diagnostic(phases.join(', '))
+    const { outcome, failure, phases } = await perform({}, kind)
     await Promise.all([writer, newcomer, directWriter, reader].map((client) => client.stop()))
-    t.diagnostic(`pooled ${Math.round(writer.longestGapMs)} ms, newcomers ${Math.round(newcomer.longestGapMs)} ms, direct ${Math.round(directWriter.longestGapMs)} ms, reads ${Math.round(reader.longestGapMs)} ms`)
-    t.diagnostic(`direct errors: ${directWriter.errors.join('; ')}; reader errors: ${reader.errors.join('; ')}`)
     assert.equal(outcome, 'succeeded', failure?.message)
     assert.deepEqual([...writer.errors, ...newcomer.errors], [])
     const count = Number(await withSession(service, shop, (client) => ask(client, 'select count(*) from orders')))
-    assert.ok(count >= writer.answers + directWriter.answers, `${count} of ${writer.answers + directWriter.answers}`)
-    await untilWhole(site, await memberPlaces(site, shop.id), wholeLimitMs)
-  })
+    assert.ok(count >= before + writer.answers + directWriter.answers, `${count} of ${before} + ${writer.answers} + ${directWriter.answers}`)
+    return `${phases.join(', ')}: pooled ${Math.round(writer.longestGapMs)} ms, newcomers ${Math.round(newcomer.longestGapMs)} ms, direct ${Math.round(directWriter.longestGapMs)} ms, `
+      + `reads ${Math.round(reader.longestGapMs)} ms; direct errors: ${directWriter.errors.join('; ')}; reader errors: ${reader.errors.join('; ')}`
+  }
 
   const mark = (text: string): Promise<unknown> => withSession(service, shop, async (client) => {
     await client.query('create table if not exists marks (text text)')
@@ -122,17 +127,46 @@ describe('an upgrade to a cluster', () => {
     await until('the former server to follow again', async () => ((await psql('select pg_is_in_recovery(), count(*) from pg_stat_wal_receiver')) === 't|1' ? true : new NotYet('not yet')), { limitMs: wholeLimitMs })
   })
 
-  test('can be restored to a moment before the move, and to one after it', async () => {
+  const rolesOf = async (): Promise<string[]> => (await answerOf(service.api.GET('/v1/databases/{id}', { params: path() }))).instances.map(({ role }) => role).toSorted()
+
+  test('goes back to the former server, which lacks no row, and the cluster follows it', async (t) => {
+    await untilSettled(service, shop.id)
+    await mark('in the cluster')
+    t.diagnostic(await underClients('rollback'))
+    const { topology, instances } = await answerOf(service.api.GET('/v1/databases/{id}', { params: path() }))
+    assert.deepEqual([topology, instances.find(({ role }) => role === 'serving')?.members.length], ['standalone', 1])
+    assert.deepEqual(await rolesOf(), ['preparing', 'serving'])
+    await mark('back again')
+  })
+
+  test('makes the same cluster serve again, and goes back again', async (t) => {
+    for (const kind of ['upgradeToHa', 'rollback', 'upgradeToHa'] as const) {
+      t.diagnostic(await underClients(kind))
+      await mark(kind)
+    }
+    await untilWhole(site, await memberPlaces(site, shop.id), wholeLimitMs)
+    assert.deepEqual(await rolesOf(), ['rollbackTarget', 'serving'])
+    assert.deepEqual(await scriptErrors(service, shop.id), [])
+  })
+
+  test('can be restored to a moment before the moves, and to one after them', async () => {
     await untilSettled(service, shop.id)
     await mark('after')
     const afterwards = new Date().toISOString()
-    for (const [at, expected] of [[beforehand, 'before'], [afterwards, 'after, before']] as const) {
+    for (const [at, expected] of [[beforehand, 'before'], [afterwards, 'after, back again, before, in the cluster, rollback, upgradeToHa, upgradeToHa']] as const) {
       const copy = await restored(service, shop, { name: `shop-${expected.length}`, at })
       assert.equal(await withSession(service, copy, (client) => ask(client, `select string_agg(text, ', ' order by text) from marks`)), expected)
       await deleteDatabase(service, copy)
     }
   })
 })
+
+/** Clients are held by scripts: an error in one of them would be seen by clients only now and then. */
+async function scriptErrors(service: TestService, databaseId: string): Promise<string[]> {
+  const proxies = await service.engine.listContainers({ [label.database]: databaseId, [label.kind]: 'endpoint' }, AbortSignal.timeout(20_000))
+  const logs = await Promise.all(proxies.map(({ id }) => service.engine.logs(id, { tail: 2_000, stderr: true }, AbortSignal.timeout(20_000))))
+  return logs.flatMap((log) => log.split('\n')).filter((line) => /runtime error|was not looked after|were not looked after/.test(line))
+}
 
 function codesOf(progress: unknown, of: 'blockers' | 'warnings'): string[] {
   const found = (progress as Record<string, readonly { readonly code: string }[]>)[of]

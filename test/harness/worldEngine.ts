@@ -167,6 +167,7 @@ export class WorldEngine {
         return {}
       case 'surveySource':
       case 'makeSlot':
+      case 'advanceSlot':
       case 'cutOver':
       case 'startServer':
         throw new Error(`the world knows no ${action.kind}`)

@@ -6,6 +6,7 @@ import type { Lsn } from '../../src/domain/lsn.ts'
 import type { PatroniSeen, PostgresSeen } from '../../src/domain/observed.ts'
 import type { PlanInput } from '../../src/domain/part.ts'
 import { followerSlotName } from '../../src/domain/prepared.ts'
+import { proxyKey } from '../../src/domain/reading.ts'
 import { known, type Sighting } from '../../src/domain/sighting.ts'
 import { upgradeToHaMachine } from '../../src/operations/upgradeToHa.ts'
 import { settledShop } from '../harness/world.ts'
@@ -24,6 +25,10 @@ const target: Instance = {
   ...(settled.desired.instances[0] ?? assert.fail('no instance')), id: idOf(300), kind: 'cluster', role: 'preparing', initialisedAt: null, systemIdentifier: null,
   cluster: { scope: idOf(300), user: 'u', password: server as never }, members,
 }
+
+/** A cluster that is being made has both. */
+const proxyKeys = (settled.desired.endpoint?.proxies ?? []).map(({ slot }) => proxyKey(settled.desired.endpoint?.id ?? '', slot))
+const [proxy = assert.fail('no proxy')] = settled.blueprints.proxies.values()
 
 interface Scene {
   readonly phase: string
@@ -54,9 +59,10 @@ function decide({ phase, notes = {}, progress = null, input = {}, haEnabled = tr
       ...settled.desired, operation, team: { ...settled.desired.team, haEnabled }, database: { ...settled.desired.database, tier: 'standard' },
       instances: instances ?? [...settled.desired.instances, target],
     },
-    blueprints: { ...settled.blueprints, members: new Map([...settled.blueprints.members, ...members.map((member) => [member.id, blueprint] as const)]) },
+    blueprints: { ...settled.blueprints, proxies: new Map(proxyKeys.map((key) => [key, proxy])), members: new Map([...settled.blueprints.members, ...members.map((member) => [member.id, blueprint] as const)]) },
     observed: {
       ...settled.observed,
+      proxies: new Map(proxyKeys.map((key) => [key, known({ configHash: proxy.configHash }, settled.now)])),
       postgres: new Map([[source.id, known({ ...server, slots }, settled.now)], ...members.map((member) => [member.id, follows(member)] as const)]),
       patroni: new Map(members.map((member) => [member.id, reports(member)] as const)),
     },

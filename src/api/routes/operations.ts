@@ -25,7 +25,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
 
   app.post('/v1/databases/:id/operations', {
     schema: {
-      summary: 'Take over an endpoint; make a cluster of one server; move the leader, restart, or make a replica anew',
+      summary: 'Take over an endpoint; make a cluster of one server, or go back; move the leader, restart, or make a replica anew',
       tags, params: idParams, querystring: operationQuery, body: newOperation, response: { 202: operation, ...problems },
     },
   }, async (request, reply) => {
@@ -45,6 +45,8 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
         const order = { dryRun: request.query.dryRun === 'true', budgetMs: body.budgetMs ?? null, portRanges, networkPool }
         return reply.code(202).send(await store.databases.orderUpgrade(database.id, order, actorOf(request)))
       }
+      case 'rollback':
+        return reply.code(202).send(await store.databases.orderRollback(database.id, { budgetMs: body.budgetMs ?? null }, actorOf(request)))
       case 'restart':
       case 'reinitialise':
         return reply.code(202).send(await store.databases.orderOfCluster(database.id, body, actorOf(request)))
@@ -73,7 +75,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
   }, (request) => reachOperation(store, principalOf(request), request.params.id))
 
   app.post('/v1/operations/:id/cancel', {
-    schema: { summary: 'End an upgrade before clients are moved; the server is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
+    schema: { summary: 'End an upgrade or a rollback before clients are moved; whoever serves is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
   }, async (request, reply) => {
     const { id } = await reachOperation(store, principalOf(request), request.params.id)
     return reply.code(202).send(await store.databases.cancelOperation(id, actorOf(request)))

@@ -30,6 +30,7 @@ export const operation = operationSummary
   })
   .meta({ id: 'Operation' })
 
+const budgetMs = z.number().int().min(500).max(15_000).exactOptional().describe('Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default')
 const memberName = z.string().min(1).max(60)
 
 export const newOperation = z.discriminatedUnion('kind', [
@@ -43,8 +44,9 @@ export const newOperation = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('upgradeToHa'),
-    budgetMs: z.number().int().min(500).max(15_000).exactOptional().describe('Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default'),
+    budgetMs,
   }).describe('One server becomes a cluster of three; with dryRun only what stands in its way is told, in `progress`'),
+  z.strictObject({ kind: z.literal('rollback'), budgetMs }).describe('Back from the cluster to the server that follows it since the upgrade, without losing a row; the cluster follows then, ready for another upgrade'),
   z.strictObject({ kind: z.literal('restart') }).describe('Member by member, the leader last'),
   z.strictObject({
     kind: z.literal('reinitialise'),

@@ -36,6 +36,12 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
       query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
     }),
     ordered(surroundings, {
+      usage: 'rollback <databaseId>', about: 'Go back from the cluster to the server that it came from, without losing a row',
+      options: [['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
+      input: z.object({ databaseId: z.string(), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
+      order: ({ budgetMs }) => ({ kind: 'rollback', ...(budgetMs === undefined ? {} : { budgetMs }) }),
+    }),
+    ordered(surroundings, {
       usage: 'restart <databaseId>', about: 'Restart a cluster member by member, the leader last',
       input: z.object({ databaseId: z.string(), ...waitInput }),
       order: () => ({ kind: 'restart' }),

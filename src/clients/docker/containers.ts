@@ -1,4 +1,5 @@
 /** Containers of one engine. "Already so" is success everywhere; what is not ours is never touched. */
+import type { Duplex } from 'node:stream'
 import type { Blueprint, MountedVolume, RenderedFile } from '../../domain/blueprint.ts'
 import { HoldfastError } from '../../domain/errors.ts'
 import { label } from '../../domain/names.ts'
@@ -8,10 +9,18 @@ import { readFrames, type Output } from './multiplexed.ts'
 import {
   containerListSchema, containerSchema, execSchema, exitSchema, idSchema, type ContainerDetails, type ContainerListed,
 } from './replies.ts'
-import { refusalOf, type Transport } from './transport.ts'
+import { refusalOf, type EngineRequest, type Transport } from './transport.ts'
 
 export interface ExecResult extends Output {
   readonly exitCode: number
+}
+
+/** A command that waits for a word: begun ahead of time, because to begin it takes longer than what it does. */
+export interface OpenExec {
+  /** A line to its standard input. */
+  say(line: string): void
+  /** Errors: as of `exec`. */
+  readonly ended: Promise<ExecResult>
 }
 
 export interface ContainerClient {
@@ -41,6 +50,8 @@ export interface ContainerClient {
   logs(containerId: string, options: { readonly tail: number; readonly stderr?: boolean }, signal: AbortSignal): Promise<string>
   /** Output beyond the limit is dropped. */
   exec(containerId: string, argv: readonly string[], options: ExecOptions, signal: AbortSignal): Promise<ExecResult>
+  /** As `exec`, with a standard input that ends with the caller: a command that reads its end has to leave things as they are. */
+  openExec(containerId: string, argv: readonly string[], options: ExecOptions, signal: AbortSignal): Promise<OpenExec>
   /** Waits until it does not run, at most `timeoutMs`; its exit code. */
   waitExit(containerId: string, timeoutMs: number, signal: AbortSignal): Promise<number>
 }
@@ -135,6 +146,7 @@ export function containerClient(transport: Transport, extraLabels: Readonly<Reco
     },
 
     exec: (id, argv, options, signal) => execIn(transport, at(id, '/exec'), argv, options, signal),
+    openExec: (id, argv, options, signal) => openExecIn(transport, at(id, '/exec'), argv, options, signal),
 
     waitExit: (id, timeoutMs, signal) =>
       transport.json({ method: 'POST', path: at(id, '/wait'), query: { condition: 'not-running' }, timeoutMs }, exitSchema, signal),
@@ -144,20 +156,52 @@ export function containerClient(transport: Transport, extraLabels: Readonly<Reco
 const defaultExecTimeoutMs = 60_000
 
 async function execIn(transport: Transport, path: string, argv: readonly string[], options: ExecOptions, caller: AbortSignal): Promise<ExecResult> {
-  const timeoutMs = options.timeoutMs ?? defaultExecTimeoutMs
+  return limited(argv, options, caller, async (signal) => {
+    const id = await makeExec(transport, path, argv, options, false, signal)
+    return outcomeOf(transport, id, await transport.stream(startOf(id), signal), options, signal)
+  })
+}
+
+async function openExecIn(transport: Transport, path: string, argv: readonly string[], options: ExecOptions, caller: AbortSignal): Promise<OpenExec> {
+  const begun = Promise.withResolvers<Duplex>()
+  const ended = limited(argv, options, caller, async (signal) => {
+    const id = await makeExec(transport, path, argv, options, true, signal)
+    const stream = await transport.duplex(startOf(id), signal)
+    const destroy = (): unknown => stream.destroy(new Error('the caller has left'))
+    signal.addEventListener('abort', destroy, { once: true })
+    begun.resolve(stream)
+    return outcomeOf(transport, id, stream, options, signal).finally(() => signal.removeEventListener('abort', destroy))
+  })
+  // whoever waits for the beginning is told; whoever waits for the end, too
+  ended.catch((error: unknown) => begun.reject(error))
+  const stream = await begun.promise
+  return { say: (line) => stream.write(`${line}\n`), ended }
+}
+
+async function limited<T>(argv: readonly string[], { timeoutMs = defaultExecTimeoutMs }: ExecOptions, caller: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const signal = AbortSignal.any([caller, AbortSignal.timeout(timeoutMs)])
   try {
-    const body = { AttachStdout: true, AttachStderr: true, Tty: false, Cmd: argv, ...(options.user === undefined ? {} : { User: options.user }) }
-    const id = await transport.json({ method: 'POST', path, body }, idSchema, signal)
-    const stream = await transport.stream({ method: 'POST', path: `/exec/${id}/start`, body: { Detach: false, Tty: false } }, signal)
-    const output = await readFrames(stream, options.maxOutputBytes ?? maxOutputBytes)
-    const { ExitCode } = await transport.json({ method: 'GET', path: `/exec/${id}/json` }, execSchema, signal)
-    return { ...output, exitCode: ExitCode ?? -1 }
+    return await work(signal)
   } catch (error) {
     caller.throwIfAborted()
     if (!signal.aborted) throw error
     throw new HoldfastError('TimedOut', `The command ${argv[0] ?? ''} did not end within ${timeoutMs} ms`, { cause: error })
   }
+}
+
+async function makeExec(transport: Transport, path: string, argv: readonly string[], { user }: ExecOptions, hasInput: boolean, signal: AbortSignal): Promise<string> {
+  const body = { AttachStdin: hasInput, AttachStdout: true, AttachStderr: true, Tty: false, Cmd: argv, ...(user === undefined ? {} : { User: user }) }
+  return transport.json({ method: 'POST', path, body }, idSchema, signal)
+}
+
+function startOf(id: string): EngineRequest {
+  return { method: 'POST', path: `/exec/${id}/start`, body: { Detach: false, Tty: false } }
+}
+
+async function outcomeOf(transport: Transport, id: string, body: AsyncIterable<unknown>, options: ExecOptions, signal: AbortSignal): Promise<ExecResult> {
+  const output = await readFrames(body, options.maxOutputBytes ?? maxOutputBytes)
+  const { ExitCode } = await transport.json({ method: 'GET', path: `/exec/${id}/json` }, execSchema, signal)
+  return { ...output, exitCode: ExitCode ?? -1 }
 }
 
 export function labelFilter(labels: Readonly<Record<string, string>>): { readonly label: readonly string[] } {

@@ -4,6 +4,7 @@
  */
 import Docker from 'dockerode'
 import type { IncomingMessage } from 'node:http'
+import { Duplex } from 'node:stream'
 import { z } from 'zod'
 import { HoldfastError } from '../../domain/errors.ts'
 import type { Secret } from '../../domain/secret.ts'
@@ -40,6 +41,8 @@ export interface Transport {
   send(request: EngineRequest, signal: AbortSignal, accept?: readonly number[]): Promise<Refusal | null>
   /** The body as it comes; ends or fails when `signal` aborts. */
   stream(request: EngineRequest, signal: AbortSignal): Promise<IncomingMessage>
+  /** The connection itself, in both directions, once the engine has handed it over. It is the caller's to destroy. */
+  duplex(request: EngineRequest, signal: AbortSignal): Promise<Duplex>
 }
 
 /** Ample for an engine that creates containers on a busy disk; what takes longer says so itself. */
@@ -50,18 +53,17 @@ const fine = { 200: true, 201: true, 204: true, 304: true }
 export function openTransport(connection: EngineConnection): Transport {
   const docker = new Docker(dockerOptions(connection))
   const { engine } = connection
-  const call = (request: EngineRequest, signal: AbortSignal, isStream: boolean): Promise<unknown> =>
-    dial(docker, engine, request, signal, isStream)
+  const call = (request: EngineRequest, signal: AbortSignal, answer: AnswerKind): Promise<unknown> => dial(docker, engine, request, signal, answer)
   return {
     engine,
     json: async (request, schema, signal) => {
-      const reply = schema.safeParse(await call(request, signal, false))
+      const reply = schema.safeParse(await call(request, signal, 'whole'))
       if (reply.success) return reply.data
       throw new HoldfastError('Internal', `The engine ${engine} answered ${request.method} ${request.path} in a shape that is not known: ${z.prettifyError(reply.error)}`)
     },
     send: async (request, signal, accept = []) => {
       try {
-        await call(request, signal, false)
+        await call(request, signal, 'whole')
         return null
       } catch (error) {
         const refusal = refusalOf(error)
@@ -70,12 +72,16 @@ export function openTransport(connection: EngineConnection): Transport {
       }
     },
     stream: async (request, signal) => {
-      const reply = await call(request, signal, true)
+      const reply = await call(request, signal, 'stream')
       return streamSchema.parse(reply)
     },
+    duplex: async (request, signal) => duplexSchema.parse(await call(request, signal, 'duplex')),
   }
 }
 
+type AnswerKind = 'whole' | 'stream' | 'duplex'
+
+const duplexSchema = z.custom<Duplex>((value) => value instanceof Duplex)
 const streamSchema = z.custom<IncomingMessage>((value) => typeof value === 'object' && value !== null && 'pipe' in value)
 
 /** For the library itself, where an image is built or a helper is made. Errors: `ConfigInvalid`. */
@@ -91,7 +97,7 @@ export function dockerOptions({ engine, tls }: EngineConnection): Docker.DockerO
   return { ...at, protocol: 'https', ca: tls.ca, cert: tls.cert, key: tls.key.reveal() }
 }
 
-async function dial(docker: Docker, engine: string, request: EngineRequest, caller: AbortSignal, isStream: boolean): Promise<unknown> {
+async function dial(docker: Docker, engine: string, request: EngineRequest, caller: AbortSignal, answer: AnswerKind): Promise<unknown> {
   caller.throwIfAborted()
   const timeoutMs = request.timeoutMs ?? defaultTimeoutMs
   // A timer that can be cleared, unlike AbortSignal.timeout: a stream must outlive the deadline of its beginning.
@@ -99,7 +105,7 @@ async function dial(docker: Docker, engine: string, request: EngineRequest, call
   const timer = setTimeout(() => deadline.abort(), timeoutMs)
   try {
     return await new Promise<unknown>((resolve, reject) => {
-      docker.modem.dial(dialOptions(request, AbortSignal.any([caller, deadline.signal]), isStream), (error: unknown, reply: unknown) => {
+      docker.modem.dial(dialOptions(request, AbortSignal.any([caller, deadline.signal]), answer), (error: unknown, reply: unknown) => {
         if (error === null || error === undefined) resolve(reply)
         // The library's errors are errors; the schema below reads what they carry.
         else reject(error instanceof Error ? error : new Error('the library failed without an error', { cause: error }))
@@ -114,14 +120,16 @@ async function dial(docker: Docker, engine: string, request: EngineRequest, call
   }
 }
 
-function dialOptions(request: EngineRequest, abortSignal: AbortSignal, isStream: boolean): Parameters<Docker['modem']['dial']>[0] {
+function dialOptions(request: EngineRequest, abortSignal: AbortSignal, answer: AnswerKind): Parameters<Docker['modem']['dial']>[0] {
   return {
     method: request.method,
     path: request.query === undefined ? request.path : `${request.path}?`,
     options: { _query: request.query ?? {}, _body: request.body ?? {} },
     ...(request.archive === undefined ? {} : { file: request.archive }),
     statusCodes: fine,
-    isStream,
+    isStream: answer !== 'whole',
+    // an engine that does not hand the connection over answers with a status of its own
+    ...(answer === 'duplex' && { hijack: true, openStdin: true }),
     abortSignal,
   }
 }

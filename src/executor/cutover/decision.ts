@@ -1,44 +1,59 @@
 /**
- * The decision between going on and going back: one key in etcd, the dynamic configuration of the cluster that follows. Going on takes its
- * section `standby_cluster` out, which is what makes Patroni promote; going back leaves a mark beside it. Each compares the revision that
- * was read before, so that only one of them ever happens, whoever asks and however late the call of a controller that was frozen comes.
+ * The decision between going on and going back: one key in etcd, the dynamic configuration of the cluster. Its section `standby_cluster`
+ * says whether the cluster follows or leads; a move changes that, going back leaves a mark beside it. Each compares the revision that was
+ * read before, so that only one of them ever happens, whoever asks and however late the call of a controller that was frozen comes.
  */
 import type { EtcdClient } from '../../clients/etcd.ts'
 import { scopePrefix } from '../../domain/cluster.ts'
 import type { ClusterScope } from '../../domain/desired.ts'
 import { HoldfastError } from '../../domain/errors.ts'
-import { merged, treeOf } from '../mergePatch.ts'
+import { merged, treeOf, type Tree } from '../mergePatch.ts'
 
 export type DecisionStore = Pick<EtcdClient, 'get' | 'txn'>
 
 export interface Decision {
-  /** By what the key says; false: the cluster leads, or is about to. */
+  /** By what the key says: the cluster follows the standalone, and none of its members is promoted. False: it leads, or is about to. */
   readonly follows: boolean
-  readonly configuration: Readonly<Record<string, unknown>>
+  readonly configuration: Tree
   readonly modRevision: number
 }
 
-/** Patroni knows nothing of it and leaves it alone. */
+export const standbyKey = 'standby_cluster'
+/** Patroni knows nothing of these and leaves them alone. */
 const markKey = 'holdfast_went_back'
-const standbyKey = 'standby_cluster'
+const pausedForKey = 'holdfast_paused_for'
+
+/** Nobody is promoted and nothing is started again meanwhile: for this one move, see stop-leader in the image. */
+export function pauseFor(operationId: string): Tree {
+  return { pause: true, [pausedForKey]: operationId }
+}
+
+export const noPause: Tree = { pause: null, [pausedForKey]: null }
+
+/** Of going back; of no effect but that the key is another one. */
+export function markOf({ modRevision }: Decision): Tree {
+  return { [markKey]: modRevision }
+}
 
 /** Errors: those of etcd, and `Conflict` when the cluster has no configuration. */
 export async function readDecision(etcd: DecisionStore, installation: string, scope: ClusterScope, signal: AbortSignal): Promise<Decision> {
   const { entry } = await etcd.get(keyOf(installation, scope), signal)
-  if (entry === null) throw new HoldfastError('Conflict', 'The cluster that is to take over has no configuration in etcd')
-  const configuration = treeOf(entry.value)
-  return { follows: configuration[standbyKey] != null, configuration, modRevision: entry.modRevision }
+  if (entry === null) throw new HoldfastError('Conflict', 'The cluster has no configuration in etcd')
+  return decisionOf(treeOf(entry.value), entry.modRevision)
 }
 
 /** Null when it had been decided otherwise, or etcd did not say: read it again. */
 export async function writeDecision(
-  etcd: DecisionStore, installation: string, scope: ClusterScope, decision: Decision, way: 'on' | 'back' | { readonly with: Readonly<Record<string, unknown>> }, signal: AbortSignal,
+  etcd: DecisionStore, installation: string, scope: ClusterScope, decision: Decision, patch: Tree, signal: AbortSignal,
 ): Promise<Decision | null> {
-  const patch = way === 'on' ? { [standbyKey]: null } : way === 'back' ? { [markKey]: decision.modRevision } : way.with
   const configuration = merged(decision.configuration, patch)
   const key = keyOf(installation, scope)
   const answer = await etcd.txn({ when: [{ key, modRevision: decision.modRevision }], then: [{ kind: 'put', key, value: JSON.stringify(configuration) }] }, signal)
-  return answer.outcome === 'held' ? { follows: configuration[standbyKey] != null, configuration, modRevision: answer.revision } : null
+  return answer.outcome === 'held' ? decisionOf(configuration, answer.revision) : null
+}
+
+function decisionOf(configuration: Tree, modRevision: number): Decision {
+  return { follows: configuration[standbyKey] != null, configuration, modRevision }
 }
 
 function keyOf(installation: string, scope: ClusterScope): string {

@@ -17,15 +17,14 @@ export interface CutoverTools {
   readonly etcd: DecisionStore
 }
 
+/** One of the two serves and the other follows it. */
 export interface Places {
-  /** The standalone that serves. */
-  readonly source: Member
-  readonly engine: EngineClient
-  readonly container: string
-  /** The cluster that follows it. */
-  readonly target: Instance
+  readonly standalone: Member
+  readonly cluster: Instance
   readonly scope: ClusterScope
   readonly proxies: readonly RuntimeAddress[]
+  /** Where a member's container is. */
+  readonly container: (member: Member) => { readonly engine: EngineClient; readonly name: string }
 }
 
 const connectTimeoutMs = 3_000
@@ -34,13 +33,15 @@ const statementTimeoutMs = 60_000
 const runtimeMs = 1_000
 
 export function placesOf({ installation, engines, postgres }: CutoverTools, order: { readonly fromId: string; readonly toId: string }, desired: Desired): Places {
-  const [from, to] = [order.fromId, order.toId].map((id) => desired.instances.find((instance) => instance.id === id))
-  const [source] = from?.members ?? []
+  const both = desired.instances.filter(({ id }) => id === order.fromId || id === order.toId)
+  const standalone = both.find(({ kind }) => kind === 'standalone')?.members[0]
+  const cluster = both.find(({ kind }) => kind === 'cluster')
   const { endpoint } = desired
-  if (source === undefined || to?.cluster == null || endpoint === null) throw new Error(`database ${desired.database.id} has no instances ${order.fromId} and ${order.toId}`)
+  if (standalone === undefined || cluster?.cluster == null || endpoint === null) throw new Error(`database ${desired.database.id} has no server and cluster ${order.fromId} and ${order.toId}`)
   return {
-    source, engine: engines(source.hostId), container: resourceNames(installation).member(source.id), target: to, scope: to.cluster,
+    standalone, cluster, scope: cluster.cluster,
     proxies: proxiesInUse(desired, endpoint).map((proxy) => runtimeAddress(postgres, desired, endpoint, proxy, runtimeMs)),
+    container: ({ id, hostId }) => ({ engine: engines(hostId), name: resourceNames(installation).member(id) }),
   }
 }
 
@@ -49,8 +50,8 @@ export function connectMember({ postgres }: CutoverTools, desired: Desired, memb
 }
 
 /** How a former server finds whoever leads the cluster. */
-export function followerConninfo(desired: Desired, { target }: Places): string {
-  const list = (of: (member: Member) => string | number): string => target.members.map(of).join()
+export function followerConninfo(desired: Desired, { cluster }: Places): string {
+  const list = (of: (member: Member) => string | number): string => cluster.members.map(of).join()
   return [
     `host=${list((member) => hostOf(desired, member.hostId).privateAddress)}`, `port=${list((member) => member.ports.postgres)}`,
     'target_session_attrs=read-write', 'user=holdfast_replicator', 'sslmode=verify-full', 'sslrootcert=/conf/tls/ca.crt', 'sslcert=/conf/tls/server.crt',
@@ -58,6 +59,6 @@ export function followerConninfo(desired: Desired, { target }: Places): string {
   ].join(' ')
 }
 
-export function memberNamed({ target }: Places, name: string): Member | undefined {
-  return target.members.find(({ id }) => patroniName(id) === name)
+export function memberNamed({ cluster }: Places, name: string): Member | undefined {
+  return cluster.members.find(({ id }) => patroniName(id) === name)
 }

@@ -1,39 +1,70 @@
-/** The standalone's side of a cutover: its fence, its end, and its coming back. Each answers from inside its container. */
+/** What a cutover does to a server, from inside its container: its fence, its end, and its coming back. */
 import { z } from 'zod'
 import { HoldfastError } from '../../domain/errors.ts'
+import type { Member } from '../../domain/desired.ts'
 import { parseLsn, type Lsn } from '../../domain/lsn.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
 import type { Places } from './places.ts'
 
 const libexec = '/usr/libexec/holdfast'
 const execMs = 10_000
-/** Beyond the budget of any cutover; after that it goes on by itself. */
+/** Beyond the budget of any cutover. */
 const stopSeconds = 20
+/** A stop is prepared this long before it is wanted, at the most: checkpoints of a busy disk lie between. */
+const preparedMs = 180_000
 const stoppedSchema = z.object({ holdfast: z.literal('left'), lsn: z.string() })
 
 /**
  * It is on the disk when this returns. `conninfo`: of whom it may follow from its next start on; null: it may serve. `revision`: of the decision
  * that it follows from; a call that comes after a newer one is refused.
  */
-export async function setFence({ engine, container }: Places, conninfo: string | null, revision: number, signal: AbortSignal): Promise<void> {
+export async function setFence({ standalone, container }: Places, conninfo: string | null, revision: number, signal: AbortSignal): Promise<void> {
+  const { engine, name } = container(standalone)
   const mode = conninfo === null ? 'none' : 'standby'
   const argv = [`${libexec}/set-fence`, mode, String(revision), ...(conninfo === null ? [] : [conninfo, followerSlotName])]
-  const { exitCode, stdout, stderr } = await engine.exec(container, argv, { timeoutMs: execMs }, signal)
+  const { exitCode, stdout, stderr } = await engine.exec(name, argv, { timeoutMs: execMs }, signal)
   if (exitCode === 0 && stdout.trim() === mode) return
-  throw new HoldfastError('Conflict', `The fence of ${container} was not set (${exitCode}): ${stdout.trim()} ${stderr.trim()}`.slice(0, 300))
+  throw new HoldfastError('Conflict', `The fence of ${name} was not set (${exitCode}): ${stdout.trim()} ${stderr.trim()}`.slice(0, 300))
 }
 
-/** Where its WAL ends: the beginning of its shutdown checkpoint, from its control file. Errors: `Conflict` when it did not stop; it goes on then. */
-export async function stopServer({ engine, container }: Places, signal: AbortSignal): Promise<Lsn> {
-  const argv = [`${libexec}/stop-server`, String(stopSeconds)]
-  const { exitCode, stdout, stderr } = await engine.exec(container, argv, { timeoutMs: stopSeconds * 1_000 + execMs }, signal)
-  const line = stdout.trim().split('\n').at(-1) ?? ''
-  if (exitCode !== 0) throw new HoldfastError('Conflict', `PostgreSQL in ${container} did not stop (${exitCode}): ${line} ${stderr.trim()}`.slice(0, 300))
-  return parseLsn(stoppedSchema.parse(JSON.parse(line)).lsn)
+/** A stop that waits for the word: to begin a command in a container takes longer than to stop a server that is prepared for it. */
+export interface PreparedStop {
+  /** Where its WAL ends: the beginning of its shutdown checkpoint, from its control file. Errors: `Conflict` when it did not stop. */
+  stop(): Promise<Lsn>
 }
 
-/** As far as its fence lets it. */
-export async function startServer({ engine, container }: Pick<Places, 'engine' | 'container'>, signal: AbortSignal): Promise<void> {
-  const { exitCode, stderr } = await engine.exec(container, [`${libexec}/start-server`], { timeoutMs: execMs }, signal)
-  if (exitCode !== 0) throw new HoldfastError('Conflict', `PostgreSQL in ${container} was not started (${exitCode}): ${stderr.trim()}`.slice(0, 300))
+/** The standalone, which has to be fenced by then; it is started again when it does not stop in time. Nothing happens when `signal` aborts before it is told. */
+export function prepareStop(places: Places, signal: AbortSignal): Promise<PreparedStop> {
+  return preparedStop(places, places.standalone, ['stop-server', String(stopSeconds)], signal)
+}
+
+/** A cluster's leader, whose Patroni has to know by then that it is paused for this operation. */
+export function prepareLeaderStop(places: Places, leader: Member, operationId: string, signal: AbortSignal): Promise<PreparedStop> {
+  return preparedStop(places, leader, ['stop-leader', String(stopSeconds), operationId], signal)
+}
+
+async function preparedStop({ container }: Places, member: Member, [program = '', ...rest]: readonly string[], signal: AbortSignal): Promise<PreparedStop> {
+  const { engine, name } = container(member)
+  const opened = await engine.openExec(name, [`${libexec}/${program}`, ...rest], { timeoutMs: preparedMs }, signal)
+  return {
+    async stop() {
+      opened.say('go')
+      const { exitCode, stdout, stderr } = await opened.ended
+      const line = stdout.trim().split('\n').at(-1) ?? ''
+      if (exitCode !== 0) throw new HoldfastError('Conflict', `PostgreSQL in ${name} did not stop (${exitCode}): ${line} ${stderr.trim()}`.slice(0, 300))
+      return parseLsn(stoppedSchema.parse(JSON.parse(line)).lsn)
+    },
+  }
+}
+
+/** A fence is set from inside. One that did not run comes up as its fence says. */
+export async function ensureRunning({ standalone, container }: Places, signal: AbortSignal): Promise<void> {
+  const { engine, name } = container(standalone)
+  if ((await engine.inspectContainer(name, signal)).state !== 'running') await engine.startContainer(name, signal)
+}
+
+/** PostgreSQL in a container that runs, as far as its fence lets it. */
+export async function startServer({ engine, name }: ReturnType<Places['container']>, signal: AbortSignal): Promise<void> {
+  const { exitCode, stderr } = await engine.exec(name, [`${libexec}/start-server`], { timeoutMs: execMs }, signal)
+  if (exitCode !== 0) throw new HoldfastError('Conflict', `PostgreSQL in ${name} was not started (${exitCode}): ${stderr.trim()}`.slice(0, 300))
 }

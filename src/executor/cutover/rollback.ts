@@ -1,0 +1,140 @@
+/**
+ * From the cluster back to the standalone that follows it: pause Patroni, hold, stop the leader, promote, route, let go. The cluster follows
+ * from then on, in its turn.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PostgresConnection } from '../../clients/postgres.ts'
+import type { Member } from '../../domain/desired.ts'
+import { HoldfastError } from '../../domain/errors.ts'
+import { patroniName } from '../../domain/names.ts'
+import { followerSlotName } from '../../domain/prepared.ts'
+import { clusterConfiguration } from '../../render/clusterConfiguration.ts'
+import { followingConfigurationOf } from '../../render/clusterMemberBlueprint.ts'
+import { hold, leadReadsToStandalone, leadToMember, leadToStandalone } from './clients.ts'
+import type { Way, Window } from './cutover.ts'
+import { markOf, noPause, pauseFor, standbyKey, type Decision } from './decision.ts'
+import { ensureRunning, prepareLeaderStop, setFence } from './server.ts'
+import { againMs, hasReceived, standingOf, type Session } from './session.ts'
+
+/** Every member looks once a second. */
+const pausedMs = 10_000
+const makeSlotSql = 'select pg_catalog.pg_create_physical_replication_slot($1, true)'
+/** One from an earlier time would hold WAL back that nobody needs, or be lost. */
+const dropSlotSql = 'select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots where slot_name = $1 and not active'
+
+export class Rollback implements Way {
+  readonly #session: Session
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  isDecided({ follows }: Decision): boolean {
+    return follows
+  }
+
+  readonly back = (decision: Decision): Readonly<Record<string, unknown>> => ({ ...noPause, ...markOf(decision) })
+
+  async prepare(): Promise<Window> {
+    const { places, signal, order } = this.#session
+    const leader = await this.#session.leader()
+    const [source, target] = [await this.#session.connect(leader), await this.#session.connect(places.standalone)]
+    await this.#session.checkFollows(source, target)
+    await target.execute(dropSlotSql, [followerSlotName], signal)
+    await target.execute(makeSlotSql, [followerSlotName], signal)
+    for (const connection of [source, target]) await connection.execute('checkpoint', [], signal)
+    const decision = await this.#paused(source)
+    const prepared = await prepareLeaderStop(places, leader, order.operationId, signal)
+    await source.execute('checkpoint', [], signal)
+    await leadReadsToStandalone(places, signal)
+    return async (forMs, budget, beforeDeciding) => {
+      await hold(places, patroniName(leader.id), forMs, budget)
+      const end = await prepared.stop()
+      await hasReceived(target, end, budget)
+      beforeDeciding()
+      await this.#session.decide(decision, this.#following())
+      // it is looked after again, over another connection, by whoever goes on
+      await promote(target, signal).catch(() => undefined)
+    }
+  }
+
+  /** From here on nobody is promoted in place of a leader that stops, and nobody starts it again: until all members know, it does not stop. */
+  async #paused(source: PostgresConnection): Promise<Decision> {
+    const { order, places, signal } = this.#session
+    const decision = await this.#session.readDecision()
+    if (decision.follows) throw new HoldfastError('Conflict', 'the cluster was told to follow already')
+    const paused = await this.#session.decide(decision, pauseFor(order.operationId))
+    const limit = this.#session.within(pausedMs)
+    await Promise.all(places.cluster.members.map((member) => this.#knowsPause(member, limit)))
+    // who led when all of this began leads still
+    if ((await standingOf(source, signal)).recovers) throw new HoldfastError('Conflict', 'another member leads the cluster by now')
+    return paused
+  }
+
+  /** A member whose container does not run knows nothing, and learns of the pause before anything else when it is started. */
+  async #knowsPause(member: Member, limit: AbortSignal): Promise<void> {
+    const { engine, name } = this.#session.places.container(member)
+    const patroni = this.#session.patroni(member)
+    await patroni.wake(limit).catch(() => undefined)
+    for (;;) {
+      const isPaused = await patroni.isPaused(limit).catch(() => null)
+      if (isPaused === true) return
+      if (isPaused === null && (await engine.findContainer(name, limit))?.state === 'exited') return
+      await sleep(againMs, undefined, { signal: limit }).catch((cause: unknown) => {
+        throw new HoldfastError('Conflict', `member ${member.ordinal} of the cluster does not answer, and could lead without anybody's knowledge`, { cause })
+      })
+    }
+  }
+
+  /** All that is to be known of whom to follow, still paused: nobody is started before clients are served. */
+  #following(): Readonly<Record<string, unknown>> {
+    const { desired, places: { cluster } } = this.#session
+    return { [standbyKey]: clusterConfiguration(followingConfigurationOf(desired, cluster, this.#session.places.standalone))[standbyKey], slots: { [followerSlotName]: null } }
+  }
+
+  /** The standalone received everything before this was decided; its fence is lifted so that it may serve after its next start, too. */
+  async goOn(limit: AbortSignal): Promise<void> {
+    const { places } = this.#session
+    const serves = this.#session.until(places.standalone, limit, async ({ recovers }, connection) => {
+      if (recovers) await promote(connection, limit)
+      return recovers ? null : true
+    })
+    await Promise.all([ensureRunning(places, limit), serves])
+    await leadToStandalone(places, limit)
+  }
+
+  async afterwards(limit: AbortSignal): Promise<string> {
+    const { places } = this.#session
+    const decision = await this.#unpaused(limit)
+    await ensureRunning(places, limit)
+    await setFence(places, null, decision.modRevision, limit)
+    await Promise.all(places.cluster.members.map((member) => this.#session.patroni(member).wake(limit).catch(() => undefined)))
+    // restarted before its fence was lifted, it would only follow: nobody is told that it serves before it is seen to
+    return this.#session.until(places.standalone, limit, async ({ recovers, systemIdentifier }, connection) => {
+      if (recovers) await promote(connection, limit)
+      return recovers ? null : systemIdentifier
+    })
+  }
+
+  async #unpaused(limit: AbortSignal): Promise<Decision> {
+    for (;;) {
+      const decision = await this.#session.readDecision(limit)
+      if (!decision.follows) throw new HoldfastError('Conflict', 'the cluster was told to lead meanwhile')
+      const next = await this.#session.decide(decision, noPause, limit).catch(() => null)
+      if (next !== null) return next
+      await sleep(againMs, undefined, { signal: limit })
+    }
+  }
+
+  /** Patroni starts its leader again, or has another member lead: each of them has everything that was acknowledged. */
+  async goBack(_back: Decision, limit: AbortSignal): Promise<void> {
+    const { places } = this.#session
+    await Promise.all(places.cluster.members.map((member) => this.#session.patroni(member).wake(limit).catch(() => undefined)))
+    const { member } = await this.#session.leading(limit)
+    await leadToMember(places, patroniName(member.id), limit)
+  }
+}
+
+async function promote(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
+  await connection.execute('select pg_catalog.pg_promote(false)', [], signal)
+}

@@ -1,0 +1,140 @@
+/** What both directions of a cutover share: whom it is about, connections that were opened beforehand, and what a server says of itself. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import type { PostgresConnection } from '../../clients/postgres.ts'
+import { scopePrefix } from '../../domain/cluster.ts'
+import type { Desired, Member } from '../../domain/desired.ts'
+import { HoldfastError } from '../../domain/errors.ts'
+import { lsnSchema, type Lsn } from '../../domain/lsn.ts'
+import { patroniOf } from '../members.ts'
+import type { CutOver } from './cutover.ts'
+import { readDecision, writeDecision, type Decision } from './decision.ts'
+import { connectMember, memberNamed, placesOf, type CutoverTools, type Places } from './places.ts'
+
+export const pollMs = 3
+export const againMs = 200
+const mostLagBytes = 16n * 1024n * 1024n
+
+export interface Standing {
+  readonly recovers: boolean
+  readonly systemIdentifier: string
+  readonly lsn: Lsn | null
+}
+
+export class Session {
+  readonly tools: CutoverTools
+  readonly order: CutOver
+  readonly desired: Desired
+  readonly places: Places
+  /** Of the pass, and of this move: whatever was begun with it ends with the move. */
+  readonly signal: AbortSignal
+  readonly #ended = new AbortController()
+  readonly #open: PostgresConnection[] = []
+
+  constructor(tools: CutoverTools, order: CutOver, desired: Desired, signal: AbortSignal) {
+    this.tools = tools
+    this.order = order
+    this.desired = desired
+    this.places = placesOf(tools, order, desired)
+    this.signal = AbortSignal.any([signal, this.#ended.signal])
+  }
+
+  end(): void {
+    this.#ended.abort()
+    for (const connection of this.#open) connection.close()
+  }
+
+  /** Never longer than the pass: whoever has the database then goes on from what it finds. */
+  within(ms: number): AbortSignal {
+    return AbortSignal.any([this.signal, AbortSignal.timeout(ms)])
+  }
+
+  /** Open until the end of the move. */
+  async connect(member: Member): Promise<PostgresConnection> {
+    const connection = await connectMember(this.tools, this.desired, member, this.signal)
+    this.#open.push(connection)
+    return connection
+  }
+
+  /** Who holds the leader key: of a cluster that follows, who follows for all. */
+  async leader(): Promise<Member> {
+    const { entry } = await this.tools.etcd.get(`${scopePrefix(this.tools.installation, this.places.scope)}leader`, this.signal)
+    const member = entry === null ? undefined : memberNamed(this.places, entry.value)
+    if (member === undefined) throw new HoldfastError('Conflict', 'no member of the cluster leads it')
+    return member
+  }
+
+  patroni(member: Member): ReturnType<typeof patroniOf> {
+    return patroniOf(this.tools.postgres, this.desired, this.places.scope, member)
+  }
+
+  /** Errors: `Conflict` unless `follower` holds the same data as `source`, follows, and is not far behind. */
+  async checkFollows(source: PostgresConnection, follower: PostgresConnection): Promise<void> {
+    const [from, to] = await Promise.all([standingOf(source, this.signal), standingOf(follower, this.signal)])
+    if (from.recovers || !to.recovers || from.systemIdentifier !== to.systemIdentifier) throw new HoldfastError('Conflict', 'the one does not follow the other any more')
+    if (to.lsn === null || from.lsn === null || from.lsn - to.lsn > mostLagBytes) throw new HoldfastError('Conflict', 'who is to take over lags behind')
+  }
+
+  readDecision(signal = this.signal): Promise<Decision> {
+    return readDecision(this.tools.etcd, this.tools.installation, this.places.scope, signal)
+  }
+
+  /** Errors: `Conflict` when somebody else changed it since it was read. */
+  async decide(decision: Decision, patch: Readonly<Record<string, unknown>>, signal = this.signal): Promise<Decision> {
+    const next = await writeDecision(this.tools.etcd, this.tools.installation, this.places.scope, decision, patch, signal)
+    if (next === null) throw new HoldfastError('Conflict', 'the configuration of the cluster was changed meanwhile')
+    return next
+  }
+
+  /** Asks the member again and again, over new connections where need be, until `look` finds something. */
+  async until<T>(member: Member, limit: AbortSignal, look: (standing: Standing, connection: PostgresConnection) => Promise<T | null>): Promise<T> {
+    for (;;) {
+      const connection = await connectMember(this.tools, this.desired, member, limit).catch(() => null)
+      try {
+        while (connection?.usable === true) {
+          const found = await look(await standingOf(connection, limit), connection)
+          if (found !== null) return found
+          await sleep(pollMs, undefined, { signal: limit })
+        }
+      } catch (error) {
+        // it is just being started or stopped
+        if (limit.aborted) throw error
+      } finally {
+        connection?.close()
+      }
+      await sleep(againMs, undefined, { signal: limit })
+    }
+  }
+
+  /** Whoever leads the cluster first: it need not be the one that was expected. */
+  async leading(limit: AbortSignal): Promise<{ readonly member: Member; readonly systemIdentifier: string }> {
+    const others = new AbortController()
+    const each = AbortSignal.any([limit, others.signal])
+    const looks = this.places.cluster.members.map((member) =>
+      this.until(member, each, ({ recovers, systemIdentifier }) => Promise.resolve(recovers ? null : { member, systemIdentifier })))
+    return Promise.any(looks).finally(() => others.abort())
+  }
+}
+
+const standingQuery = {
+  name: 'standing',
+  row: z.object({ recovers: z.boolean(), systemIdentifier: z.string(), lsn: lsnSchema.nullable() }),
+  text: `select pg_catalog.pg_is_in_recovery() as recovers, (select system_identifier::text from pg_catalog.pg_control_system()) as "systemIdentifier",
+                case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_receive_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::text as lsn`,
+}
+const receivedQuery = { name: 'received', row: z.object({ lsn: lsnSchema.nullable() }), text: 'select pg_catalog.pg_last_wal_receive_lsn()::text as lsn' }
+
+export async function standingOf(connection: PostgresConnection, signal: AbortSignal): Promise<Standing> {
+  const [row] = await connection.query(standingQuery, [], signal)
+  if (row === undefined) throw new Error('a server said nothing of itself')
+  return row
+}
+
+/** `end` is where the last record begins: all that was acknowledged is before it. */
+export async function hasReceived(follower: PostgresConnection, end: Lsn, limit: AbortSignal): Promise<void> {
+  for (;;) {
+    const [row] = await follower.query(receivedQuery, [], limit)
+    if (row?.lsn != null && row.lsn > end) return
+    await sleep(pollMs, undefined, { signal: limit })
+  }
+}

@@ -1,0 +1,99 @@
+/** From the standalone to the cluster that follows it: fence, hold, stop, promote through Patroni, route, let go. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import type { PostgresConnection } from '../../clients/postgres.ts'
+import type { Member } from '../../domain/desired.ts'
+import { HoldfastError } from '../../domain/errors.ts'
+import { patroniName } from '../../domain/names.ts'
+import { followerSlotName } from '../../domain/prepared.ts'
+import { hold, leadReadsToMembers, leadToMember, letGo, standaloneServer } from './clients.ts'
+import type { Way, Window } from './cutover.ts'
+import { markOf, standbyKey, type Decision } from './decision.ts'
+import { followerConninfo } from './places.ts'
+import { ensureRunning, prepareStop, setFence, startServer } from './server.ts'
+import { againMs, hasReceived, type Session } from './session.ts'
+
+/** Patroni makes it in its next cycle. */
+const slotMs = 10_000
+const slotQuery = { row: z.object({ name: z.string() }), text: 'select slot_name as name from pg_catalog.pg_replication_slots where slot_name = $1' }
+
+export class Upgrade implements Way {
+  readonly #session: Session
+  #systemIdentifier = ''
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  isDecided({ follows }: Decision): boolean {
+    return !follows
+  }
+
+  readonly back = markOf
+
+  async prepare(): Promise<Window> {
+    const { places, signal, desired } = this.#session
+    const source = await this.#session.connect(places.standalone)
+    const leader = await this.#session.leader()
+    const target = await this.#session.connect(leader)
+    const others = places.cluster.members.filter(({ id }) => id !== leader.id)
+    const members = [target, ...await Promise.all(others.map((member) => this.#session.connect(member)))]
+    for (const member of members) await this.#session.checkFollows(source, member)
+    const decision = await this.#decisionWithSlot(target)
+    await setFence(places, followerConninfo(desired, places), decision.modRevision, signal)
+    const prepared = await prepareStop(places, signal)
+    for (const connection of [source, target, source]) await connection.execute('checkpoint', [], signal)
+    // last: it ends by itself after some seconds
+    await leadReadsToMembers(places, signal)
+    return async (forMs, budget, beforeDeciding) => {
+      await hold(places, standaloneServer, forMs, budget)
+      const end = await prepared.stop()
+      // every one of them: whoever leads then, should the first one die at that moment, lacks nothing
+      await Promise.all(members.map((member) => hasReceived(member, end, budget)))
+      beforeDeciding()
+      await this.#session.decide(decision, { [standbyKey]: null })
+      await this.#wake(leader)
+    }
+  }
+
+  /** The former server will need what is written from now on; seen on the standby leader before it is relied on. */
+  async #decisionWithSlot(target: PostgresConnection): Promise<Decision> {
+    const decision = await this.#session.readDecision()
+    if (!decision.follows) throw new HoldfastError('Conflict', 'the cluster was told to lead already')
+    const next = await this.#session.decide(decision, { slots: { [followerSlotName]: { type: 'physical' } } })
+    const limit = this.#session.within(slotMs)
+    for (;;) {
+      if ((await target.query(slotQuery, [followerSlotName], limit)).length > 0) return next
+      await sleep(againMs, undefined, { signal: limit })
+    }
+  }
+
+  /** It looks by itself within a second. */
+  async #wake(leader: Member): Promise<void> {
+    await this.#session.patroni(leader).wake(this.#session.signal).catch(() => undefined)
+  }
+
+  async goOn(limit: AbortSignal): Promise<void> {
+    const { member, systemIdentifier } = await this.#session.leading(limit)
+    this.#systemIdentifier = systemIdentifier
+    await leadToMember(this.#session.places, patroniName(member.id), limit)
+  }
+
+  /** The planner has the former server follow, once the cluster is whole. */
+  afterwards(): Promise<string> {
+    return Promise.resolve(this.#systemIdentifier)
+  }
+
+  /** One that was started meanwhile, by whomever, came up as a follower of nobody: it holds all that it ever acknowledged, and is promoted. */
+  async goBack(back: Decision, limit: AbortSignal): Promise<void> {
+    const { places } = this.#session
+    await ensureRunning(places, limit)
+    await setFence(places, null, back.modRevision, limit)
+    await startServer(places.container(places.standalone), limit)
+    await this.#session.until(places.standalone, limit, async ({ recovers }, connection) => {
+      if (recovers) await connection.execute('select pg_catalog.pg_promote(false)', [], limit)
+      return recovers ? null : true
+    })
+    await letGo(places, limit)
+  }
+}

@@ -1,0 +1,31 @@
+/** How closely an instance follows the one that serves. Pure readings. */
+import type { Instance } from '../domain/desired.ts'
+import { senderNamed } from '../domain/cluster.ts'
+import { followerSlotName } from '../domain/prepared.ts'
+import type { Primary } from '../domain/reading.ts'
+import type { MachineInput } from './machine.ts'
+
+const mostLagBytes = 16n * 1024n * 1024n
+
+/** Of a cluster. Null when every member follows closely. */
+export function behindOf({ observed }: MachineInput, target: Instance, { postgres }: Primary): string | null {
+  let leads = 0
+  for (const member of target.members) {
+    const [patroni, seen] = [observed.patroni.get(member.id), observed.postgres.get(member.id)]
+    if (patroni?.known !== true || seen?.known !== true) return `member ${member.ordinal} to be copied from the server`
+    if (seen.value.systemIdentifier !== postgres.systemIdentifier) return `member ${member.ordinal} to hold the data of the server`
+    if (patroni.value.role === 'standbyLeader') leads += 1
+    if (patroni.value.replicationState !== 'streaming') return `member ${member.ordinal} to stream (${patroni.value.state})`
+    if (postgres.lsn - seen.value.lsn > mostLagBytes) return `member ${member.ordinal} to catch up (${postgres.lsn - seen.value.lsn} bytes)`
+  }
+  return leads === 1 ? null : 'one member to follow the server for all'
+}
+
+/** Of a standalone. Null when it follows closely. */
+export function serverBehind({ observed }: MachineInput, { members: [member] }: Instance, { postgres }: Primary): string | null {
+  const seen = member === undefined ? undefined : observed.postgres.get(member.id)
+  if (seen?.known !== true) return 'the former server to answer'
+  if (!seen.value.inRecovery || seen.value.systemIdentifier !== postgres.systemIdentifier) return 'the former server to follow the cluster'
+  if (senderNamed(postgres, followerSlotName)?.state !== 'streaming') return 'the former server to stream from the leader'
+  return postgres.lsn - seen.value.lsn > mostLagBytes ? `the former server to catch up (${postgres.lsn - seen.value.lsn} bytes)` : null
+}
