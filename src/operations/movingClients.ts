@@ -9,7 +9,11 @@ import { stay, type Decision, type MachineInput } from './machine.ts'
 export const budgetSchema = z.number().int().min(500).max(15_000).default(5_000)
 
 const outcomeSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('moved'), systemIdentifier: z.string(), pauseMs: z.number().nullable() }),
+  z.object({
+    kind: z.literal('moved'), systemIdentifier: z.string(), pauseMs: z.number().nullable(),
+    /** Milliseconds from when clients were held to the end of each step. */
+    steps: z.record(z.string(), z.number()).default({}),
+  }),
   z.object({ kind: z.literal('wentBack'), reason: z.string(), pauseMs: z.number().nullable() }),
 ])
 export type CutoverOutcome = z.output<typeof outcomeSchema>
@@ -36,6 +40,11 @@ export function moveClients(input: MachineInput, from: Instance, to: Instance, b
   if (outcome.kind === 'wentBack') return wentBack(outcome.reason)
   const change = record({ kind: 'placesChanged', fromId: from.id, toId: to.id, systemIdentifier: outcome.systemIdentifier, keptForMs: rollbackTargetKeptMs })
   return { part: { ...change, requeueAfterMs: 0 }, next: { to: 'enter', phase: next, because: `clients were moved${pauseOf(outcome)}` } }
+}
+
+/** How long clients waited, and for what. */
+export function pauseProgress(outcome: CutoverOutcome | undefined): Readonly<Record<string, unknown>> {
+  return { pauseMs: outcome?.pauseMs ?? null, ...(outcome?.kind === 'moved' && { steps: outcome.steps }) }
 }
 
 export function pauseOf(outcome: CutoverOutcome | undefined): string {

@@ -10,8 +10,8 @@ import { instanceWith, servingInstance } from '../domain/desired.ts'
 import { primaryMember } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
 import { behindOf, serverBehind } from './following.ts'
-import type { Decision, Machine, MachineInput } from './machine.ts'
-import { budgetSchema, moveClients, movingNotes, pauseOf, unready } from './movingClients.ts'
+import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
+import { budgetSchema, moveClients, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
 
 export const rollbackInputSchema = z.object({ budgetMs: budgetSchema })
 
@@ -65,10 +65,11 @@ function awaitingFollower(input: MachineInput): Decision {
   const { desired, observed, operation } = input
   const [serving, cluster] = [servingInstance(desired), instanceWith(desired, 'preparing')]
   const { outcome } = movingNotes.parse(operation.notes)
+  if (operation.progress === null) return stay(soon, 'what was measured to be written down', pauseProgress(outcome))
   if (serving === undefined || cluster === undefined) return succeeded(`the server serves${pauseOf(outcome)}; the cluster is gone`)
   const primary = primaryMember(observed, serving)
   const missing = primary === null ? 'the server to answer' : behindOf(input, cluster, primary)
   if (missing === null) return succeeded(`the server serves, and the cluster follows it${pauseOf(outcome)}`)
   if (stillForMs(input) > followMs) return failed('ClusterDoesNotFollow', `the server serves, but the cluster did not follow it within ${followMs / 60_000} minutes`, 'Nothing has to be done: it is removed when its time is over. Another upgrade makes a new one after that.')
-  return waits(missing, lookMs, { pauseMs: outcome?.pauseMs ?? null })
+  return waits(missing, lookMs, pauseProgress(outcome))
 }

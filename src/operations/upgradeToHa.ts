@@ -15,7 +15,7 @@ import { primaryMember, type Primary } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
 import { behindOf } from './following.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
-import { budgetSchema, moveClients, movingNotes, pauseOf, unready } from './movingClients.ts'
+import { budgetSchema, moveClients, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
 import { findings, surveySchema } from './preflight.ts'
 
 export const upgradeInputSchema = z.object({
@@ -130,10 +130,10 @@ function movingClients(input: MachineInput): Decision {
 function awaitingReplicas(input: MachineInput): Decision {
   const serving = servingInstance(input.desired)
   const { outcome } = notesSchema.parse(input.operation.notes)
-  const pauseMs = outcome?.pauseMs ?? null
+  if (input.operation.progress === null) return stay(soon, 'what was measured to be written down', pauseProgress(outcome))
   if (serving !== undefined && isWhole(input.observed, serving)) return succeeded(`the cluster serves, and every replica is synchronous${pauseOf(outcome)}`)
   if (stillForMs(input) > rejoinMs) return failed('ReplicasMissing', `the cluster serves, but not every replica was synchronous within ${rejoinMs / 60_000} minutes`, 'Look at the condition ReplicationHealthy: it says what is done about it.')
-  return waits('every replica to be synchronous', lookMs, { pauseMs })
+  return waits('every replica to be synchronous', lookMs, pauseProgress(outcome))
 }
 
 function cancelled(input: MachineInput): Decision {

@@ -97,13 +97,13 @@ describe('an upgrade to a cluster', () => {
     const newcomer = await startNewcomer(pool, 'select 1')
     const directWriter = await startPooled(direct, 'insert into orders default values returning id')
     const reader = await startPooled({ ...await connectionOf(service, shop, { port: 'ro' }) }, 'select count(*) from orders')
-    const { outcome, failure, phases } = await perform({}, kind)
+    const { outcome, failure, phases, progress } = await perform({}, kind)
     await Promise.all([writer, newcomer, directWriter, reader].map((client) => client.stop()))
     assert.equal(outcome, 'succeeded', failure?.message)
     assert.deepEqual([...writer.errors, ...newcomer.errors], [])
     const count = Number(await withSession(service, shop, (client) => ask(client, 'select count(*) from orders')))
     assert.ok(count >= before + writer.answers + directWriter.answers, `${count} of ${before} + ${writer.answers} + ${directWriter.answers}`)
-    return `${phases.join(', ')}: pooled ${Math.round(writer.longestGapMs)} ms, newcomers ${Math.round(newcomer.longestGapMs)} ms, direct ${Math.round(directWriter.longestGapMs)} ms, `
+    return `${phases.join(', ')} ${JSON.stringify(progress)}: pooled ${Math.round(writer.longestGapMs)} ms, newcomers ${Math.round(newcomer.longestGapMs)} ms, direct ${Math.round(directWriter.longestGapMs)} ms, `
       + `reads ${Math.round(reader.longestGapMs)} ms; direct errors: ${directWriter.errors.join('; ')}; reader errors: ${reader.errors.join('; ')}`
   }
 

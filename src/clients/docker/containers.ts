@@ -19,6 +19,8 @@ export interface ExecResult extends Output {
 export interface OpenExec {
   /** A line to its standard input. */
   say(line: string): void
+  /** The first line that it writes, without waiting for its end, which the engine tells late. Null when it ended without one. Errors: as of `exec`. */
+  readonly firstLine: Promise<string | null>
   /** Errors: as of `exec`. */
   readonly ended: Promise<ExecResult>
 }
@@ -164,18 +166,27 @@ async function execIn(transport: Transport, path: string, argv: readonly string[
 
 async function openExecIn(transport: Transport, path: string, argv: readonly string[], options: ExecOptions, caller: AbortSignal): Promise<OpenExec> {
   const begun = Promise.withResolvers<Duplex>()
+  const firstLine = Promise.withResolvers<string | null>()
+  const onStdout = (text: string): void => {
+    const [line, ...rest] = text.split('\n')
+    if (line !== undefined && rest.length > 0) firstLine.resolve(line)
+  }
   const ended = limited(argv, options, caller, async (signal) => {
     const id = await makeExec(transport, path, argv, options, true, signal)
     const stream = await transport.duplex(startOf(id), signal)
     const destroy = (): unknown => stream.destroy(new Error('the caller has left'))
     signal.addEventListener('abort', destroy, { once: true })
     begun.resolve(stream)
-    return outcomeOf(transport, id, stream, options, signal).finally(() => signal.removeEventListener('abort', destroy))
+    return outcomeOf(transport, id, stream, options, signal, onStdout).finally(() => signal.removeEventListener('abort', destroy))
   })
-  // whoever waits for the beginning is told; whoever waits for the end, too
-  ended.catch((error: unknown) => begun.reject(error))
+  // whoever waits for the beginning is told; whoever waits for the end, too, and nobody has to
+  ended.then(() => firstLine.resolve(null), (error: unknown) => {
+    begun.reject(error)
+    firstLine.reject(error)
+  })
+  firstLine.promise.catch(() => undefined)
   const stream = await begun.promise
-  return { say: (line) => stream.write(`${line}\n`), ended }
+  return { say: (line) => stream.write(`${line}\n`), firstLine: firstLine.promise, ended }
 }
 
 async function limited<T>(argv: readonly string[], { timeoutMs = defaultExecTimeoutMs }: ExecOptions, caller: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -198,8 +209,8 @@ function startOf(id: string): EngineRequest {
   return { method: 'POST', path: `/exec/${id}/start`, body: { Detach: false, Tty: false } }
 }
 
-async function outcomeOf(transport: Transport, id: string, body: AsyncIterable<unknown>, options: ExecOptions, signal: AbortSignal): Promise<ExecResult> {
-  const output = await readFrames(body, options.maxOutputBytes ?? maxOutputBytes)
+async function outcomeOf(transport: Transport, id: string, body: AsyncIterable<unknown>, options: ExecOptions, signal: AbortSignal, onStdout?: (text: string) => void): Promise<ExecResult> {
+  const output = await readFrames(body, options.maxOutputBytes ?? maxOutputBytes, onStdout)
   const { ExitCode } = await transport.json({ method: 'GET', path: `/exec/${id}/json` }, execSchema, signal)
   return { ...output, exitCode: ExitCode ?? -1 }
 }

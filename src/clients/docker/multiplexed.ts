@@ -10,8 +10,11 @@ export interface Output {
 
 const headerBytes = 8
 
-/** Reads all frames; keeps the first `maxBytes` of each stream and swallows the rest, so that nobody's output fills our memory. */
-export async function readFrames(body: AsyncIterable<unknown>, maxBytes: number): Promise<Output> {
+/**
+ * Reads all frames; keeps the first `maxBytes` of each stream and swallows the rest, so that nobody's output fills our memory.
+ * `onStdout`: told of all that was kept of it so far.
+ */
+export async function readFrames(body: AsyncIterable<unknown>, maxBytes: number, onStdout?: (text: string) => void): Promise<Output> {
   const kept = { 1: new Kept(maxBytes), 2: new Kept(maxBytes) }
   // The frame being read: null while its header is incomplete.
   let frame: { readonly number: number; left: number } | null = null
@@ -30,6 +33,7 @@ export async function readFrames(body: AsyncIterable<unknown>, maxBytes: number)
       const part = rest.subarray(0, frame.left)
       rest = rest.subarray(part.length)
       kept[frame.number === 2 ? 2 : 1].add(part)
+      if (frame.number !== 2) onStdout?.(kept[1].text())
       frame.left -= part.length
       if (frame.left === 0) frame = null
     }

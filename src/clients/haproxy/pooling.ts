@@ -4,7 +4,8 @@
  * longer than that.
  */
 import { HoldfastError } from '../../domain/errors.ts'
-import { runtimeCommand, type RuntimeAddress } from '../haproxy.ts'
+import { runtimeCommand, type RuntimeAddress, type RuntimeConnection } from '../haproxy.ts'
+import { applyRoutingAnd, type RoutingStep } from './routing.ts'
 
 /**
  * `paused`: nobody is in a transaction, and the pool has let go of its servers. `busy`: transactions were still open when the time was
@@ -26,6 +27,19 @@ export async function resumePool(address: RuntimeAddress, signal?: AbortSignal):
   await outcomeOf(address, 'holdfast resume', ['resumed', 'was not paused'], 0, signal)
 }
 
+/** Newcomers of this server wait, and so does the pool, for `forMs` at most: `hold` of the routing and `pausePool` over one connection. Errors: as of both. */
+export async function holdClients(address: RuntimeAddress, server: string, budgetMs: number, forMs: number, signal?: AbortSignal, connection?: RuntimeConnection): Promise<PoolPause> {
+  const command = `holdfast pause ${milliseconds(budgetMs)} ${milliseconds(forMs)}`
+  const answer = await applyRoutingAnd(patient(address, budgetMs), [{ kind: 'hold', server, forMs }], command, signal, connection)
+  return known<PoolPause>(address, command, ['paused', 'busy'], answer)
+}
+
+/** Routing, and then the end of the pause, over one connection. Errors: as of both. */
+export async function leadClients(address: RuntimeAddress, steps: readonly RoutingStep[], signal?: AbortSignal, connection?: RuntimeConnection): Promise<void> {
+  const command = 'holdfast resume'
+  known(address, command, ['resumed', 'was not paused'], await applyRoutingAnd(address, steps, command, signal, connection))
+}
+
 /** Readers of the pool that were still in a transaction at that server when the time was over are `busy`; they meet its end. */
 export type Spared = 'spared' | 'busy'
 
@@ -41,8 +55,15 @@ export async function awaitRestart(address: RuntimeAddress, budgetMs: number, si
 }
 
 async function outcomeOf<T extends string>(address: RuntimeAddress, command: string, outcomes: readonly T[], budgetMs: number, signal?: AbortSignal): Promise<T> {
-  // a statement for each of three pools at most, and before it as long for the pool's own logins
-  const answer = await runtimeCommand({ ...address, timeoutMs: address.timeoutMs + 6 * budgetMs }, command, signal)
+  return known(address, command, outcomes, await runtimeCommand(patient(address, budgetMs), command, signal))
+}
+
+/** A statement for each of three pools at most, and before it as long for the pool's own logins. */
+function patient(address: RuntimeAddress, budgetMs: number): RuntimeAddress {
+  return { ...address, timeoutMs: address.timeoutMs + 6 * budgetMs }
+}
+
+function known<T extends string>(address: RuntimeAddress, command: string, outcomes: readonly T[], answer: string): T {
   const outcome = outcomes.find((one) => one === answer)
   if (outcome !== undefined) return outcome
   throw new HoldfastError('Internal', `The proxy on ${address.host}:${address.port} did not carry out "${command}": ${answer.slice(0, 300)}`)

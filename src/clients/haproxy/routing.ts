@@ -45,12 +45,21 @@ export function leaderIs(server: string, others: readonly string[]): readonly Ro
  */
 export async function applyRouting(address: RuntimeAddress, steps: readonly RoutingStep[], signal?: AbortSignal, connection?: RuntimeConnection): Promise<void> {
   if (steps.length === 0) return
+  await askAll(address, steps, null, signal, connection)
+}
+
+/** As `applyRouting`, and then one more command, whose answer is the last line. One connection, because each costs a handshake. */
+export async function applyRoutingAnd(address: RuntimeAddress, steps: readonly RoutingStep[], command: string, signal?: AbortSignal, connection?: RuntimeConnection): Promise<string> {
+  return askAll(address, steps, command, signal, connection)
+}
+
+async function askAll(address: RuntimeAddress, steps: readonly RoutingStep[], last: string | null, signal?: AbortSignal, connection?: RuntimeConnection): Promise<string> {
   const ready = connection?.usable === true ? connection : openRuntime(address)
-  const answer = await ready.ask(steps.map(commandOf).join('; '), signal)
-  const refusals = answer.split('\n').map((line) => line.trim()).filter((line) => line !== '')
-  if (refusals.length > 0) {
-    throw new HoldfastError('Internal', `HAProxy on ${address.host}:${address.port} refuses a change of routing: ${refusals.join('; ').slice(0, 300)}`)
-  }
+  const answer = await ready.ask([...steps.map(commandOf), ...(last === null ? [] : [last])].join('; '), signal)
+  const lines = answer.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  const outcome = last === null ? '' : lines.pop() ?? ''
+  if (lines.length === 0) return outcome
+  throw new HoldfastError('Internal', `HAProxy on ${address.host}:${address.port} refuses a change of routing: ${lines.join('; ').slice(0, 300)}`)
 }
 
 function commandOf(step: RoutingStep): string {

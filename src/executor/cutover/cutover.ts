@@ -45,7 +45,7 @@ export interface Way {
 export type Window = (forMs: number, budget: AbortSignal, beforeDeciding: () => void) => Promise<void>
 
 type Outcome =
-  | { readonly kind: 'moved'; readonly systemIdentifier: string; readonly pauseMs: number | null }
+  | { readonly kind: 'moved'; readonly systemIdentifier: string; readonly pauseMs: number | null; readonly steps: Readonly<Record<string, number>> }
   | { readonly kind: 'wentBack'; readonly reason: string; readonly pauseMs: number | null }
 
 export async function cutOver(tools: CutoverTools, order: CutOver, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
@@ -76,6 +76,7 @@ class Cutover {
       const window = await this.#way.prepare()
       const begun = performance.now()
       heldAt = begun
+      this.#session.hold()
       await window(budgetMs + promotionMs, this.#session.within(budgetMs), () => {
         if (performance.now() - begun > budgetMs) throw new HoldfastError('Conflict', `clients would have waited for longer than ${budgetMs} ms`)
       })
@@ -103,7 +104,8 @@ class Cutover {
   async #goOn(heldAt: number | null): Promise<Outcome> {
     await this.#way.goOn(this.#session.within(onMs))
     const pauseMs = since(heldAt)
-    return { kind: 'moved', systemIdentifier: await this.#way.afterwards(this.#session.within(onMs)), pauseMs }
+    const { steps } = this.#session
+    return { kind: 'moved', systemIdentifier: await this.#way.afterwards(this.#session.within(onMs)), pauseMs, steps }
   }
 }
 

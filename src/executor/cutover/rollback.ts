@@ -10,7 +10,6 @@ import { patroniName } from '../../domain/names.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
 import { clusterConfiguration } from '../../render/clusterConfiguration.ts'
 import { followingConfigurationOf } from '../../render/clusterMemberBlueprint.ts'
-import { hold, leadReadsToStandalone, leadToMember, leadToStandalone } from './clients.ts'
 import type { Way, Window } from './cutover.ts'
 import { markOf, noPause, pauseFor, standbyKey, type Decision } from './decision.ts'
 import { ensureRunning, prepareLeaderStop, setFence } from './server.ts'
@@ -36,23 +35,29 @@ export class Rollback implements Way {
   readonly back = (decision: Decision): Readonly<Record<string, unknown>> => ({ ...noPause, ...markOf(decision) })
 
   async prepare(): Promise<Window> {
-    const { places, signal, order } = this.#session
+    const { places, routes, signal, order } = this.#session
     const leader = await this.#session.leader()
     const [source, target] = [await this.#session.connect(leader), await this.#session.connect(places.standalone)]
     await this.#session.checkFollows(source, target)
     await target.execute(dropSlotSql, [followerSlotName], signal)
     await target.execute(makeSlotSql, [followerSlotName], signal)
     for (const connection of [source, target]) await connection.execute('checkpoint', [], signal)
+    const following = this.#following()
     const decision = await this.#paused(source)
     const prepared = await prepareLeaderStop(places, leader, order.operationId, signal)
     await source.execute('checkpoint', [], signal)
-    await leadReadsToStandalone(places, signal)
+    await routes.readsToStandalone(signal)
+    routes.prepare()
     return async (forMs, budget, beforeDeciding) => {
-      await hold(places, patroniName(leader.id), forMs, budget)
+      await routes.hold(patroniName(leader.id), forMs, budget)
+      this.#session.mark('held')
       const end = await prepared.stop()
+      this.#session.mark('stopped')
       await hasReceived(target, end, budget)
+      this.#session.mark('received')
       beforeDeciding()
-      await this.#session.decide(decision, this.#following())
+      await this.#session.decide(decision, following)
+      this.#session.mark('decided')
       // it is looked after again, over another connection, by whoever goes on
       await promote(target, signal).catch(() => undefined)
     }
@@ -100,7 +105,9 @@ export class Rollback implements Way {
       return recovers ? null : true
     })
     await Promise.all([ensureRunning(places, limit), serves])
-    await leadToStandalone(places, limit)
+    this.#session.mark('promoted')
+    await this.#session.routes.toStandalone(limit)
+    this.#session.mark('letGo')
   }
 
   async afterwards(limit: AbortSignal): Promise<string> {
@@ -131,7 +138,7 @@ export class Rollback implements Way {
     const { places } = this.#session
     await Promise.all(places.cluster.members.map((member) => this.#session.patroni(member).wake(limit).catch(() => undefined)))
     const { member } = await this.#session.leading(limit)
-    await leadToMember(places, patroniName(member.id), limit)
+    await this.#session.routes.toMember(patroniName(member.id), limit)
   }
 }
 

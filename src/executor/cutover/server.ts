@@ -49,11 +49,21 @@ async function preparedStop({ container }: Places, member: Member, [program = ''
   return {
     async stop() {
       opened.say('go')
+      const line = await opened.firstLine
+      const stopped = line === null ? undefined : stoppedSchema.safeParse(jsonOf(line)).data
+      if (stopped !== undefined) return parseLsn(stopped.lsn)
       const { exitCode, stdout, stderr } = await opened.ended
-      const line = stdout.trim().split('\n').at(-1) ?? ''
-      if (exitCode !== 0) throw new HoldfastError('Conflict', `PostgreSQL in ${name} did not stop (${exitCode}): ${line} ${stderr.trim()}`.slice(0, 300))
-      return parseLsn(stoppedSchema.parse(JSON.parse(line)).lsn)
+      throw new HoldfastError('Conflict', `PostgreSQL in ${name} did not stop (${exitCode}): ${stdout.trim()} ${stderr.trim()}`.slice(0, 300))
     },
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return null
+    throw error
   }
 }
 

@@ -7,6 +7,7 @@ import type { Desired, Member } from '../../domain/desired.ts'
 import { HoldfastError } from '../../domain/errors.ts'
 import { lsnSchema, type Lsn } from '../../domain/lsn.ts'
 import { patroniOf } from '../members.ts'
+import { ClientRoutes } from './clients.ts'
 import type { CutOver } from './cutover.ts'
 import { readDecision, writeDecision, type Decision } from './decision.ts'
 import { connectMember, memberNamed, placesOf, type CutoverTools, type Places } from './places.ts'
@@ -26,22 +27,42 @@ export class Session {
   readonly order: CutOver
   readonly desired: Desired
   readonly places: Places
+  readonly routes: ClientRoutes
   /** Of the pass, and of this move: whatever was begun with it ends with the move. */
   readonly signal: AbortSignal
   readonly #ended = new AbortController()
-  readonly #open: PostgresConnection[] = []
+  readonly #open = new Map<string, PostgresConnection>()
+  #begun = performance.now()
+  #steps: Record<string, number> = {}
 
   constructor(tools: CutoverTools, order: CutOver, desired: Desired, signal: AbortSignal) {
     this.tools = tools
     this.order = order
     this.desired = desired
     this.places = placesOf(tools, order, desired)
+    this.routes = new ClientRoutes(this.places)
     this.signal = AbortSignal.any([signal, this.#ended.signal])
+  }
+
+  /** `what` is over: counted from when clients were held. Of one that goes on with what another began, from its own beginning. */
+  mark(what: string): void {
+    this.#steps[what] = Math.round(performance.now() - this.#begun)
+  }
+
+  hold(): void {
+    this.#begun = performance.now()
+    this.#steps = {}
+  }
+
+  /** Milliseconds, in their order. */
+  get steps(): Readonly<Record<string, number>> {
+    return this.#steps
   }
 
   end(): void {
     this.#ended.abort()
-    for (const connection of this.#open) connection.close()
+    this.routes.end()
+    for (const connection of this.#open.values()) connection.close()
   }
 
   /** Never longer than the pass: whoever has the database then goes on from what it finds. */
@@ -52,7 +73,7 @@ export class Session {
   /** Open until the end of the move. */
   async connect(member: Member): Promise<PostgresConnection> {
     const connection = await connectMember(this.tools, this.desired, member, this.signal)
-    this.#open.push(connection)
+    this.#open.set(member.id, connection)
     return connection
   }
 
@@ -86,10 +107,11 @@ export class Session {
     return next
   }
 
-  /** Asks the member again and again, over new connections where need be, until `look` finds something. */
+  /** Asks the member again and again, over the open connection or new ones where need be, until `look` finds something. */
   async until<T>(member: Member, limit: AbortSignal, look: (standing: Standing, connection: PostgresConnection) => Promise<T | null>): Promise<T> {
     for (;;) {
-      const connection = await connectMember(this.tools, this.desired, member, limit).catch(() => null)
+      const open = this.#open.get(member.id)
+      const connection = open?.usable === true ? open : await connectMember(this.tools, this.desired, member, limit).catch(() => null)
       try {
         while (connection?.usable === true) {
           const found = await look(await standingOf(connection, limit), connection)
@@ -100,7 +122,7 @@ export class Session {
         // it is just being started or stopped
         if (limit.aborted) throw error
       } finally {
-        connection?.close()
+        if (connection !== open) connection?.close()
       }
       await sleep(againMs, undefined, { signal: limit })
     }

@@ -6,7 +6,7 @@ import type { Member } from '../../domain/desired.ts'
 import { HoldfastError } from '../../domain/errors.ts'
 import { patroniName } from '../../domain/names.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
-import { hold, leadReadsToMembers, leadToMember, letGo, standaloneServer } from './clients.ts'
+import { standaloneServer } from './clients.ts'
 import type { Way, Window } from './cutover.ts'
 import { markOf, standbyKey, type Decision } from './decision.ts'
 import { followerConninfo } from './places.ts'
@@ -32,7 +32,7 @@ export class Upgrade implements Way {
   readonly back = markOf
 
   async prepare(): Promise<Window> {
-    const { places, signal, desired } = this.#session
+    const { places, routes, signal, desired } = this.#session
     const source = await this.#session.connect(places.standalone)
     const leader = await this.#session.leader()
     const target = await this.#session.connect(leader)
@@ -44,14 +44,19 @@ export class Upgrade implements Way {
     const prepared = await prepareStop(places, signal)
     for (const connection of [source, target, source]) await connection.execute('checkpoint', [], signal)
     // last: it ends by itself after some seconds
-    await leadReadsToMembers(places, signal)
+    await routes.readsToMembers(signal)
+    routes.prepare()
     return async (forMs, budget, beforeDeciding) => {
-      await hold(places, standaloneServer, forMs, budget)
+      await routes.hold(standaloneServer, forMs, budget)
+      this.#session.mark('held')
       const end = await prepared.stop()
+      this.#session.mark('stopped')
       // every one of them: whoever leads then, should the first one die at that moment, lacks nothing
       await Promise.all(members.map((member) => hasReceived(member, end, budget)))
+      this.#session.mark('received')
       beforeDeciding()
       await this.#session.decide(decision, { [standbyKey]: null })
+      this.#session.mark('decided')
       await this.#wake(leader)
     }
   }
@@ -76,7 +81,9 @@ export class Upgrade implements Way {
   async goOn(limit: AbortSignal): Promise<void> {
     const { member, systemIdentifier } = await this.#session.leading(limit)
     this.#systemIdentifier = systemIdentifier
-    await leadToMember(this.#session.places, patroniName(member.id), limit)
+    this.#session.mark('promoted')
+    await this.#session.routes.toMember(patroniName(member.id), limit)
+    this.#session.mark('letGo')
   }
 
   /** The planner has the former server follow, once the cluster is whole. */
@@ -94,6 +101,6 @@ export class Upgrade implements Way {
       if (recovers) await connection.execute('select pg_catalog.pg_promote(false)', [], limit)
       return recovers ? null : true
     })
-    await letGo(places, limit)
+    await this.#session.routes.letGo(limit)
   }
 }
