@@ -18,7 +18,7 @@ export async function showDatabase({ live }: Pick<ApiParts, 'live'>, view: Datab
     tierFacts: showTier(tier),
     allowList: [...view.allowList],
     deletion: view.deletion === null ? null : { ...view.deletion, remaining: [...view.deletion.finalizers] },
-    status: { conditions: [...view.conditions], operation: view.operation, lastFailover: view.lastFailover, lastPassAt: view.lastPassAt, lastError: view.lastError },
+    status: { conditions: [...view.conditions], rollback: showRollback(view, members), operation: view.operation, lastFailover: view.lastFailover, lastPassAt: view.lastPassAt, lastError: view.lastError },
     instances: view.instances.map((instance) => showInstance(instance, members)),
     endpoint: view.endpoint,
     proxies: [...(view.endpoint?.proxies ?? [])],
@@ -42,6 +42,13 @@ export function showTier(name: TierName): ShownTier {
 
 export function showCredential(view: CredentialView): z.output<typeof credential> {
   return { ...view, state: view.endedAt !== null ? 'ended' : view.endsAt !== null ? 'ending' : 'current' }
+}
+
+function showRollback({ instances, conditions }: DatabaseView, live: readonly LiveMember[]): Shown['status']['rollback'] {
+  const former = instances.find(({ role }) => role === 'rollbackTarget')
+  if (former?.keptUntil == null) return null
+  const [member] = showInstance(former, live).members
+  return { until: former.keptUntil, ready: conditions.some(({ type, status }) => type === 'RollbackReady' && status === 'true'), behindBytes: member?.lagBytes ?? null }
 }
 
 /** Live facts first, then what the last pass wrote down. */

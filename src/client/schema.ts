@@ -948,6 +948,11 @@ export interface paths {
                         storageBytes?: number;
                         /** @description IPv4 or IPv6 ranges that may connect from outside, as CIDR */
                         allowList?: (string)[];
+                        /**
+                         * Format: date-time
+                         * @description How long the former server follows after an upgrade, or the cluster after a rollback: at most 7 days from now. A moment that is over ends it now; then there is no way back
+                         */
+                        rollbackUntil?: string;
                         /** @description A paused database is observed and reported, never acted on */
                         paused?: boolean;
                     };
@@ -2288,7 +2293,7 @@ export interface components {
         };
         Condition: {
             /** @enum {string} */
-            type: "Ready" | "PrimaryAvailable" | "ReplicationHealthy" | "EndpointAvailable" | "BackupsHealthy" | "WalArchived" | "StorageAvailable" | "CertificatesValid" | "Progressing" | "Paused" | "DataMissing";
+            type: "Ready" | "PrimaryAvailable" | "ReplicationHealthy" | "RollbackReady" | "EndpointAvailable" | "BackupsHealthy" | "WalArchived" | "StorageAvailable" | "CertificatesValid" | "Progressing" | "Paused" | "DataMissing";
             /** @enum {string} */
             status: "true" | "false" | "unknown";
             /** @description One CamelCase word that programs may compare */
@@ -2321,7 +2326,18 @@ export interface components {
             /** @enum {string} */
             role: "serving" | "restoring" | "preparing" | "rollbackTarget" | "retired";
             initialisedAt: string | null;
+            /** @description Of one that served before: until then it follows the one that serves, in case of a way back */
+            keptUntil: string | null;
             members: components["schemas"]["Member"][];
+        };
+        /** @description The way back to the server that served before an upgrade */
+        RollbackTarget: {
+            /** Format: date-time */
+            until: string;
+            /** @description Whether the former server follows closely now: the condition RollbackReady says more */
+            ready: boolean;
+            /** @description WAL that it has not received yet: 0 is usual; a rollback waits for the rest, and loses none of it */
+            behindBytes: number | null;
         };
         Database: {
             /** Format: uuid */
@@ -2370,6 +2386,8 @@ export interface components {
                 conditions: components["schemas"]["Condition"][];
                 /** @description The unfinished one, else the last one */
                 operation: components["schemas"]["OperationSummary"] | null;
+                /** @description After an upgrade: the way back, and what it would cost; null when there is none */
+                rollback: components["schemas"]["RollbackTarget"] | null;
                 /** @description When its leader was last lost and another member took over */
                 lastFailover: {
                     /** Format: date-time */
@@ -2488,6 +2506,8 @@ export interface components {
                 conditions: components["schemas"]["Condition"][];
                 /** @description The unfinished one, else the last one */
                 operation: components["schemas"]["OperationSummary"] | null;
+                /** @description After an upgrade: the way back, and what it would cost; null when there is none */
+                rollback: components["schemas"]["RollbackTarget"] | null;
                 /** @description When its leader was last lost and another member took over */
                 lastFailover: {
                     /** Format: date-time */
@@ -2680,6 +2700,7 @@ export type CreatedToken = components['schemas']['CreatedToken'];
 export type Condition = components['schemas']['Condition'];
 export type Member = components['schemas']['Member'];
 export type Instance = components['schemas']['Instance'];
+export type RollbackTarget = components['schemas']['RollbackTarget'];
 export type Database = components['schemas']['Database'];
 export type ShownCredential = components['schemas']['ShownCredential'];
 export type CreatedDatabase = components['schemas']['CreatedDatabase'];

@@ -1,16 +1,17 @@
 /** What the API shows of each member, from what a pass saw. */
 import { leaderOf, senderTo, type Leader } from '../domain/cluster.ts'
-import type { Instance, Member } from '../domain/desired.ts'
+import { isFollower, servingInstance, type Instance, type Member } from '../domain/desired.ts'
 import { syncStates, type MemberRole, type SyncState } from '../domain/liveStatus.ts'
 import { lagBytes } from '../domain/lsn.ts'
 import type { PatroniSeen, PostgresSeen } from '../domain/observed.ts'
 import type { PlanInput } from '../domain/part.ts'
-import { containerNamed, engineOf } from '../domain/reading.ts'
+import { containerNamed, engineOf, primaryOf } from '../domain/reading.ts'
 import type { MemberStatus } from '../store/views.ts'
 
 export function memberStatuses(input: PlanInput): ReadonlyMap<string, MemberStatus> {
   return new Map(input.desired.instances.flatMap((instance) => {
     const leader = instance.kind === 'cluster' ? leaderOf(input.observed, instance) : null
+    if (isFollower(instance)) return instance.members.map((member): [string, MemberStatus] => [member.id, { ...statusOf(input, instance, leader, member), lagBytes: behindServing(input, member) }])
     return instance.members.map((member): [string, MemberStatus] => [member.id, statusOf(input, instance, leader, member)])
   }))
 }
@@ -29,6 +30,14 @@ function statusOf({ observed, names }: PlanInput, instance: Instance, leader: Le
     syncState: leader === null ? null : syncStateOf(leader, member),
     patroniState: patroni?.state ?? null,
   }
+}
+
+/** Of a follower: what it has yet to receive of what the serving instance wrote. */
+function behindServing({ desired, observed }: PlanInput, { id }: Member): number | null {
+  const serving = servingInstance(desired)
+  const primary = serving === undefined ? null : primaryOf(observed, serving)
+  const seen = known(observed.postgres.get(id))
+  return primary === null || seen === null ? null : lagBytes(primary.lsn, seen.lsn)
 }
 
 function known<T>(seen: { readonly known: true; readonly value: T } | { readonly known: false } | undefined): T | null {

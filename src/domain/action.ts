@@ -72,6 +72,8 @@ export type Action =
   | { readonly kind: 'cutOver'; readonly operationId: string; readonly fromId: string; readonly toId: string; readonly budgetMs: number; readonly settleOnly: boolean }
   /** Starts PostgreSQL in a container that runs without it, as far as the volume lets it start. */
   | { readonly kind: 'startServer'; readonly hostId: string; readonly containerId: string; readonly name: string }
+  /** Winds a former server back to where its timeline parts from that of the cluster it follows; nothing when it does not. Only of a fenced volume. */
+  | { readonly kind: 'rewindServer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   | { readonly kind: 'readBackBackup'; readonly backupId: string; readonly instanceId: string; readonly label: string }
   | { readonly kind: 'expireBackups'; readonly instanceId: string }
   /** Empties the repositories; when the store is seen empty it answers with the record `finalizerDone backups`. */
@@ -93,6 +95,7 @@ export function isDisruptive(action: Action): boolean {
     case 'reinitialiseMember':
     case 'killContainer':
     case 'cutOver':
+    case 'rewindServer':
       return true
     case 'prepareScope':
     case 'configureCluster':

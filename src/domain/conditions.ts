@@ -1,7 +1,7 @@
 /** Conditions: the public answer to "how is my database". Phases are private; these are not. */
 
 export const conditionTypes = [
-  'Ready', 'PrimaryAvailable', 'ReplicationHealthy', 'EndpointAvailable', 'BackupsHealthy', 'WalArchived', 'StorageAvailable',
+  'Ready', 'PrimaryAvailable', 'ReplicationHealthy', 'RollbackReady', 'EndpointAvailable', 'BackupsHealthy', 'WalArchived', 'StorageAvailable',
   'CertificatesValid', 'Progressing', 'Paused', 'DataMissing',
 ] as const
 export type ConditionType = (typeof conditionTypes)[number]

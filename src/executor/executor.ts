@@ -13,7 +13,7 @@ import { expireBackups, purgeRepositories, readBackBackup, type Agent, type Repo
 import { holdClients } from './clients.ts'
 import { createContainer, installFiles, removeContainer, startContainer, stopContainer } from './containers.ts'
 import { cutOver } from './cutover/cutover.ts'
-import { startServer } from './cutover/server.ts'
+import { rewindServer, startServer } from './cutover/server.ts'
 import { surveySource } from './cutover/survey.ts'
 import { disksOf } from './disks.ts'
 import { endAtOnce, reinitialiseMember, restartPostgres, type MemberTools } from './members.ts'
@@ -112,6 +112,8 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
       return cutOver(options, action, desired, signal)
     case 'startServer':
       return startServer({ engine: engines(action.hostId), name: action.containerId }, signal)
+    case 'rewindServer':
+      return rewindServer({ engine: engines(action.hostId), name: action.containerId }, signal)
     case 'readBackBackup':
       return readBackBackup(repositories, action, desired, signal)
     case 'expireBackups':

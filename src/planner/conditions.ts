@@ -7,6 +7,7 @@ import { wantedCertificates } from './certificates.ts'
 import { servingScene, type ClusterScene } from './clusterScene.ts'
 import { backupsHealthy, walArchived } from './protection.ts'
 import { clusterPrimary, replicationHealthy } from './replication.ts'
+import { rollbackReady } from './rollbackTarget.ts'
 import { fullMessage, readOnlyAboveShare, usedShare, warnAboveShare } from './storage.ts'
 import { primaryOf, proxiesInUse, proxyKey } from '../domain/reading.ts'
 
@@ -18,6 +19,7 @@ export function planConditions(input: PlanInput, part: Part): ConditionClaim[] {
   const claims = [
     missing.status === 'true' ? claim('PrimaryAvailable', 'false', missing.reason, missing.message) : primaryAvailable(input, instance, primary, scene),
     ...(scene === null ? [] : [replicationHealthy(scene)]),
+    ...rollbackReady(input),
     endpointAvailable(input),
     storageAvailable(primary),
     backupsHealthy(input, instance),

@@ -40,6 +40,7 @@ const instanceRow: z.ZodType<InstanceView> = z.object({
   kind: z.enum(['standalone', 'cluster']),
   role: z.enum(instanceRoles),
   initialisedAt: time.nullable(),
+  keptUntil: time.nullable(),
   createdAt: time,
   members: z.array(memberRow),
 })
@@ -96,7 +97,7 @@ const members = `
     from members m join hosts h on h.id = m.host_id where m.instance_id = i.id order by m.ordinal`
 
 const instances = `
-  select i.id, i.kind, i.role, i.initialised_at as "initialisedAt", i.created_at as "createdAt",
+  select i.id, i.kind, i.role, i.initialised_at as "initialisedAt", i.kept_until as "keptUntil", i.created_at as "createdAt",
          (select coalesce(json_agg(member), '[]') from (${members}) member) as members
     from instances i where i.database_id = d.id order by i.created_at, i.id`
 

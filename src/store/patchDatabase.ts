@@ -14,6 +14,7 @@ import { refuseTierWithoutHa } from './highAvailability.ts'
 import type { Sql } from './sql.ts'
 import { beginOperation } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
+import { keepFormer } from './upgrade.ts'
 import type { DatabaseView } from './views.ts'
 
 export interface DatabasePatch {
@@ -25,6 +26,8 @@ export interface DatabasePatch {
   readonly storageBytes?: number
   readonly allowList?: readonly string[]
   readonly paused?: boolean
+  /** Until when the instance that served before follows; a moment that is over ends it now. */
+  readonly rollbackUntil?: Date
 }
 
 export async function patchDatabase(database: ControlDatabase, databaseId: string, patch: DatabasePatch, actor: Actor): Promise<DatabaseView> {
@@ -35,7 +38,8 @@ export async function patchDatabase(database: ControlDatabase, databaseId: strin
     await refuseHalfWay(sql, databaseId, patch)
     const rolling = rollingTier(change, patch)
     const facts = { ...patch, ...storageOf(change, patch) }
-    if (!(await writePatch(sql, databaseId, facts))) return databaseView(sql, databaseId)
+    const isKept = patch.rollbackUntil !== undefined && (await keepFormer(sql, databaseId, change, patch.rollbackUntil))
+    if (!(await writePatch(sql, databaseId, facts)) && !isKept) return databaseView(sql, databaseId)
     await writeAudit(sql, { actor, teamId: change.teamId, action: 'database.patch', target: databaseId, facts })
     const what = Object.keys(facts).join(', ')
     await change.tell({ severity: 'info', reason: 'DatabaseChanged', message: `Changed of the database ${change.name}: ${what}.`, facts })

@@ -162,6 +162,18 @@ export async function changePlaces(sql: Sql, keyring: Keyring, databaseId: strin
   await raiseGeneration(sql, databaseId)
 }
 
+const longestKept = '7 days'
+const keptRow = z.object({ isTooLong: z.boolean() })
+
+/** Whether that changed anything. Errors: `Conflict` when nothing that served before is there, `InvalidRequest` when it is too long. */
+export async function keepFormer(sql: Sql, databaseId: string, { name }: Changing, until: Date): Promise<boolean> {
+  const [row] = await sql.many(keptRow, `select $2::timestamptz > now() + interval '${longestKept}' as "isTooLong" from instances where database_id = $1 and kept_until is not null`, [databaseId, until])
+  if (row === undefined) throw new HoldfastError('Conflict', `The database ${name} has no former instance that follows it.`, { next: 'Leave rollbackUntil out: an upgrade or a rollback leaves one for 24 hours.' })
+  if (row.isTooLong) throw new HoldfastError('InvalidRequest', `body.rollbackUntil: at most ${longestKept} from now; the former instance takes room, and WAL is kept for it.`, { next: 'Choose an earlier moment.' })
+  // what is over is over now: whoever reads it later is not to wonder about the year
+  return (await sql.run(`update instances set kept_until = greatest($2, now()) where database_id = $1 and kept_until is not null and kept_until is distinct from $2`, [databaseId, until])) > 0
+}
+
 const memberRow = z.object({ id: z.string() })
 
 /** Of a retired instance of which nothing is left on any host. */

@@ -49,6 +49,8 @@ export interface InstanceView {
   readonly kind: 'standalone' | 'cluster'
   readonly role: InstanceRole
   readonly initialisedAt: Date | null
+  /** Of one that served, and follows until then in case of a way back; null of any other. */
+  readonly keptUntil: Date | null
   readonly createdAt: Date
   readonly members: readonly MemberView[]
 }

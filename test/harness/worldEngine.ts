@@ -170,6 +170,7 @@ export class WorldEngine {
       case 'advanceSlot':
       case 'cutOver':
       case 'startServer':
+      case 'rewindServer':
         throw new Error(`the world knows no ${action.kind}`)
       case 'readBackBackup':
         this.#requireBucket()

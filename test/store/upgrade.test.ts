@@ -80,3 +80,54 @@ test('an upgrade can be cancelled until clients are moved', async () => {
   await store.operations.finish(lease, operationId, 'succeeded', { message: 'it is done' })
   await assert.rejects(store.databases.cancelOperation(operationId, actor), withCode('Conflict'))
 })
+
+test('places are changed back, and an upgrade after that takes the cluster that follows', async () => {
+  const { id } = await rig.create('and-back', { tier: 'standard' })
+  await rig.initialise(id)
+  await assert.rejects(store.databases.orderRollback(id, { budgetMs: null }, actor), withCode('Conflict'))
+  const { id: upgradeId } = await store.databases.orderUpgrade(id, order, actor)
+  const before = await instancesOf(id)
+  const [server, cluster] = [before.get('serving'), before.get('preparing')]
+  assert.ok(server !== undefined && cluster !== undefined)
+  const lease = await rig.lease(id)
+  const up = { kind: 'placesChanged', fromId: server.id, toId: cluster.id, systemIdentifier: '7301', keptForMs } as const
+  await store.records.apply(lease, [up])
+  await assert.rejects(store.databases.orderRollback(id, { budgetMs: null }, actor), withCode('OperationInProgress'))
+  await store.operations.finish(lease, upgradeId, 'succeeded', { message: 'it is done' })
+
+  const { id: rollbackId } = await store.databases.orderRollback(id, { budgetMs: 700 }, actor)
+  const back = { ...up, fromId: cluster.id, toId: server.id }
+  await store.records.apply(lease, [back])
+  await store.records.apply(lease, [back])
+  await store.operations.finish(lease, rollbackId, 'succeeded', { message: 'it is done' })
+  const after = await instancesOf(id)
+  assert.deepEqual([after.get('serving')?.id, after.get('preparing')?.id], [server.id, cluster.id])
+  assert.equal(after.get('serving')?.repository.path, server.repository.path)
+  assert.equal(after.get('serving')?.keptUntil, null)
+  assert.ok(after.get('preparing')?.keptUntil instanceof Date)
+  assert.equal((await store.databases.view(id)).topology, 'standalone')
+
+  await assert.rejects(store.databases.patch(id, { tier: 'pro' }, actor), withCode('Conflict'))
+  await store.databases.orderUpgrade(id, order, actor)
+  assert.deepEqual([...(await instancesOf(id)).values()].map((instance) => instance.id).toSorted(), [server.id, cluster.id].toSorted(), 'no other one is made')
+})
+
+test('the way back is kept open for longer, or ended at once; not where there is none, and not for ever', async () => {
+  const { id } = await rig.create('kept', { tier: 'standard' })
+  await rig.initialise(id)
+  const soon = new Date(Date.now() + 3_600_000)
+  await assert.rejects(store.databases.patch(id, { rollbackUntil: soon }, actor), withCode('Conflict'))
+  await store.databases.orderUpgrade(id, order, actor)
+  const before = await instancesOf(id)
+  const [server, cluster] = [before.get('serving'), before.get('preparing')]
+  assert.ok(server !== undefined && cluster !== undefined)
+  await assert.rejects(store.databases.patch(id, { rollbackUntil: soon }, actor), withCode('Conflict'))
+  await store.records.apply(await rig.lease(id), [{ kind: 'placesChanged', fromId: server.id, toId: cluster.id, systemIdentifier: '7301', keptForMs }])
+  await assert.rejects(store.databases.patch(id, { rollbackUntil: new Date(Date.now() + 8 * 24 * 3_600_000) }, actor), withCode('InvalidRequest'))
+  const keptUntil = async (): Promise<number> => (await instancesOf(id)).get('rollbackTarget')?.keptUntil?.getTime() ?? 0
+  const later = new Date(Date.now() + 48 * 3_600_000)
+  const view = await store.databases.patch(id, { rollbackUntil: later }, actor)
+  assert.equal(view.instances.find(({ role }) => role === 'rollbackTarget')?.keptUntil?.getTime(), later.getTime())
+  await store.databases.patch(id, { rollbackUntil: new Date(0) }, actor)
+  assert.ok(Math.abs((await keptUntil()) - Date.now()) < 60_000, 'not in the year 1970')
+})

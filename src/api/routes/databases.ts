@@ -45,7 +45,9 @@ export function databaseRoutes(app: Api, parts: ApiParts): void {
     schema: { summary: 'Change what is asked for; also pause and resume', tags, params: idParams, body: databaseChange, response: { 200: database, ...problems } },
   }, async (request) => {
     const { id } = await reachDatabase(store, principalOf(request), request.params.id)
-    return showDatabase(parts, await store.databases.patch(id, request.body, actorOf(request)))
+    const { rollbackUntil, ...rest } = request.body
+    const patch = { ...rest, ...(rollbackUntil !== undefined && { rollbackUntil: new Date(rollbackUntil) }) }
+    return showDatabase(parts, await store.databases.patch(id, patch, actorOf(request)))
   })
 
   app.delete('/v1/databases/:id', {

@@ -29,6 +29,7 @@ export const databaseChange = z
     durability: words.durability.exactOptional(),
     storageBytes: words.storageBytes.exactOptional(),
     allowList: words.addressRanges.exactOptional(),
+    rollbackUntil: words.moment.exactOptional().describe('How long the former server follows after an upgrade, or the cluster after a rollback: at most 7 days from now. A moment that is over ends it now; then there is no way back'),
     paused: z.boolean().exactOptional().describe('A paused database is observed and reported, never acted on'),
   })
   .refine((body) => Object.keys(body).length > 0, 'at least one field must be given')
@@ -69,6 +70,7 @@ const instance = z
     kind: z.enum(['standalone', 'cluster']),
     role: z.enum(instanceRoles),
     initialisedAt: words.time.nullable(),
+    keptUntil: words.time.nullable().describe('Of one that served before: until then it follows the one that serves, in case of a way back'),
     members: z.array(member),
   })
   .meta({ id: 'Instance' })
@@ -81,6 +83,14 @@ const lastFailover = z.object({
   reason: z.string(),
   eventSeq: words.count.nullable().describe('The event that tells of it: GET /v1/events/{seq}/explanation'),
 })
+
+const rollback = z
+  .object({
+    until: words.time,
+    ready: z.boolean().describe('Whether the former server follows closely now: the condition RollbackReady says more'),
+    behindBytes: words.bytes.nullable().describe('WAL that it has not received yet: 0 is usual; a rollback waits for the rest, and loses none of it'),
+  })
+  .meta({ id: 'RollbackTarget', description: 'The way back to the server that served before an upgrade' })
 
 const urls = z
   .object({ rw: z.string(), ro: z.string(), pooled: z.string() })
@@ -115,6 +125,7 @@ export const database = z
     status: z.object({
       conditions: z.array(condition),
       operation: operationSummary.nullable().describe('The unfinished one, else the last one'),
+      rollback: rollback.nullable().describe('After an upgrade: the way back, and what it would cost; null when there is none'),
       lastFailover: lastFailover.nullable().describe('When its leader was last lost and another member took over'),
       lastPassAt: words.time.nullable().describe('When the controller last looked at it'),
       lastError: failure.nullable().describe('Why its last pass failed; null when it did not'),

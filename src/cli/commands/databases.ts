@@ -40,6 +40,7 @@ export function databaseCommands(surroundings: Surroundings): Command {
     change({ usage: 'set-tier <databaseId> <tier>', about: 'Another tier', input: one.extend({ tier }) }, (input) => ({ tier: input.tier })),
     change({ usage: 'set-durability <databaseId> <durability>', about: 'What a commit of a cluster waits for: strict or quorum', input: one.extend({ durability }) }, (input) => ({ durability: input.durability })),
     change({ usage: 'allow <databaseId> <ranges...>', about: 'The CIDR ranges that may connect from outside', input: one.extend({ ranges: z.array(z.string()) }) }, (input) => ({ allowList: input.ranges })),
+    change({ usage: 'set-rollback-until <databaseId> <moment>', about: 'How long the way back after an upgrade or a rollback stays open; now or earlier ends it', input: one.extend({ moment: z.string() }) }, (input) => ({ rollbackUntil: input.moment })),
     change({ usage: 'pause <databaseId>', about: 'Observe and report only', input: one }, () => ({ paused: true })),
     change({ usage: 'resume <databaseId>', about: 'Act again', input: one }, () => ({ paused: false })),
   ])
@@ -49,6 +50,7 @@ interface Change {
   tier?: z.output<typeof tier>
   durability?: z.output<typeof durability>
   allowList?: string[]
+  rollbackUntil?: string
   paused?: boolean
 }
 
@@ -101,11 +103,17 @@ export function describe(database: Database): string {
     `${database.name} (${database.id}): ${database.tier}, ${topologyOf(database)}, ready: ${readiness(database)}`,
     ...(database.urls === null ? [] : [`read-write  ${database.urls.rw}`, `read-only   ${database.urls.ro}`, `pooled      ${database.urls.pooled}`]),
     ...(status.operation === null || status.operation.finishedAt !== null ? [] : [`${status.operation.kind}: ${status.operation.phase}${status.operation.waitingFor === null ? '' : `, waiting for ${status.operation.waitingFor}`}`]),
+    ...(status.rollback === null ? [] : [rollbackOf(status.rollback)]),
     ...(deletion === null ? [] : [`being deleted, still to do: ${deletion.remaining.join(', ') || 'nothing'}`]),
   ]
   const parts = [lines.join('\n'), ...(database.topology === 'ha' ? [membersOf(database)] : [])]
   const conditions = table(['CONDITION', 'STATUS', 'REASON', 'MESSAGE'], status.conditions.map(({ type, status: is, reason, message }) => [type, is, reason, message]))
   return [...parts, ...(status.conditions.length === 0 ? [] : [conditions])].join('\n\n')
+}
+
+function rollbackOf({ until, ready, behindBytes }: NonNullable<Database['status']['rollback']>): string {
+  const cost = ready ? `${behindBytes ?? 'some'} bytes behind; clients would wait about a second and lose nothing` : 'not ready now, see the condition RollbackReady'
+  return `rollback    until ${until}: ${cost}`
 }
 
 function topologyOf({ topology, durability }: Database): string {

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { HoldfastError } from '../../domain/errors.ts'
 import type { Member } from '../../domain/desired.ts'
+import type { ActionResult } from '../../domain/ports.ts'
 import { parseLsn, type Lsn } from '../../domain/lsn.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
 import type { Places } from './places.ts'
@@ -77,4 +78,19 @@ export async function ensureRunning({ standalone, container }: Places, signal: A
 export async function startServer({ engine, name }: ReturnType<Places['container']>, signal: AbortSignal): Promise<void> {
   const { exitCode, stderr } = await engine.exec(name, [`${libexec}/start-server`], { timeoutMs: execMs }, signal)
   if (exitCode !== 0) throw new HoldfastError('Conflict', `PostgreSQL in ${name} was not started (${exitCode}): ${stderr.trim()}`.slice(0, 300))
+}
+
+/** A large one copies what changed since the timelines part. */
+const rewindMs = 10 * 60_000
+const rewoundSchema = z.object({ holdfast: z.string(), code: z.string(), message: z.string() })
+
+/** Errors: `Conflict` when it was not, and says why. */
+export async function rewindServer({ engine, name }: ReturnType<Places['container']>, signal: AbortSignal): Promise<ActionResult> {
+  const { exitCode, stdout, stderr } = await engine.exec(name, [`${libexec}/rewind-server`], { timeoutMs: rewindMs }, signal)
+  const said = rewoundSchema.safeParse(jsonOf(stdout.trim().split('\n').at(-1) ?? '')).data
+  if (said?.code === 'TooSoon') return { records: [] }
+  if (exitCode !== 0) throw new HoldfastError('Conflict', `The former server in ${name} was not wound back (${exitCode}): ${said?.message ?? stderr.trim()}`.slice(0, 300))
+  if (said?.code !== 'Rewound') return { records: [] }
+  const message = 'The former server had received what a leader wrote that nobody else had when it died, and that was never acknowledged. It was wound back to where the cluster goes on.'
+  return { records: [{ kind: 'event', note: { severity: 'warning', reason: 'RollbackTargetRewound', message } }] }
 }
