@@ -73,7 +73,7 @@ export type Action =
   /** Starts PostgreSQL in a container that runs without it, as far as the volume lets it start. */
   | { readonly kind: 'startServer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   /** Winds a former server back to where its timeline parts from that of the cluster it follows; nothing when it does not. Only of a fenced volume. */
-  | { readonly kind: 'rewindServer'; readonly hostId: string; readonly containerId: string; readonly name: string }
+  | { readonly kind: 'rewindServer'; readonly hostId: string; readonly containerId: string; readonly name: string; readonly leaderId: string }
   | { readonly kind: 'readBackBackup'; readonly backupId: string; readonly instanceId: string; readonly label: string }
   | { readonly kind: 'expireBackups'; readonly instanceId: string }
   /** Empties the repositories; when the store is seen empty it answers with the record `finalizerDone backups`. */

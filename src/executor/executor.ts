@@ -17,7 +17,7 @@ import { rewindServer, startServer } from './cutover/server.ts'
 import { surveySource } from './cutover/survey.ts'
 import { disksOf } from './disks.ts'
 import { endAtOnce, reinitialiseMember, restartPostgres, type MemberTools } from './members.ts'
-import { advanceSlot, dropSlot, makeSlot, prepareDatabase, setReadOnly, type PostgresTools } from './postgres.ts'
+import { advanceSlot, dropSlot, makeSlot, prepareDatabase, setReadOnly, withPostgres, type PostgresTools } from './postgres.ts'
 import { reachMoment } from './restorePoint.ts'
 import { configureCluster, prepareScope, removeScope, type ScopeStore } from './scope.ts'
 import { createDataVolume, growDataVolume, removeVolume, type VolumeTools } from './volumes.ts'
@@ -113,7 +113,7 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'startServer':
       return startServer({ engine: engines(action.hostId), name: action.containerId }, signal)
     case 'rewindServer':
-      return rewindServer({ engine: engines(action.hostId), name: action.containerId }, signal)
+      return rewound(options, action, desired, signal)
     case 'readBackBackup':
       return readBackBackup(repositories, action, desired, signal)
     case 'expireBackups':
@@ -121,6 +121,13 @@ async function perform(options: ExecutorOptions, action: Action, desired: Desire
     case 'purgeRepositories':
       return purgeRepositories(repositories, action, desired, signal)
   }
+}
+
+/** One that was wound back is consistent once it received what the leader's WAL was about to be then: an idle leader is made to write it. */
+async function rewound({ engines, postgres }: ExecutorOptions, { hostId, containerId, leaderId }: Extract<Action, { readonly kind: 'rewindServer' }>, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
+  const result = await rewindServer({ engine: engines(hostId), name: containerId }, signal)
+  await withPostgres(postgres, leaderId, desired, 'postgres', signal, (connection) => connection.execute('select pg_catalog.pg_log_standby_snapshot()', [], signal))
+  return result
 }
 
 async function stopServer({ mover, postgres, engines }: ExecutorOptions, action: Extract<Action, { readonly kind: 'stopContainer' }>, desired: Desired, signal: AbortSignal): Promise<ActionResult> {

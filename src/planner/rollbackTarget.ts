@@ -48,6 +48,12 @@ function primaryOf(observed: PlanInput['observed'], serving: Instance | undefine
   return serving === undefined ? null : primaryMember(observed, serving)?.postgres ?? null
 }
 
+interface Target {
+  readonly hostId: string
+  readonly containerId: string
+  readonly name: string
+}
+
 function planFollowing(input: PlanInput, member: Member, serving: Instance | undefined): Part {
   const blueprint = input.blueprints.members.get(member.id)
   if (blueprint === undefined) return nothing
@@ -62,17 +68,18 @@ function planFollowing(input: PlanInput, member: Member, serving: Instance | und
   }
   if (!seen.value.inRecovery) return block('TwoServers', `The former server (container ${name}) is not fenced and could take writes, although nobody is led there. Stop that container, and ask for help before anything else is done.`)
   if (seen.value.configHash !== blueprint.configHash) return merge([plan.part, act({ kind: 'installFiles', blueprint, containerId }), waitFor('the former server to load its new configuration', soonMs)])
-  if (!hasDiverged(input, seen.value, serving)) return plan.part
-  return merge([plan.part, act({ kind: 'rewindServer', ...target }), waitFor('the former server to be wound back to where the cluster goes on', laterMs)])
+  return merge([plan.part, planRewind(input, seen.value, target, serving)])
 }
 
-/** The cluster goes on, on a newer timeline, and it does not follow there by itself. */
-function hasDiverged({ desired, observed, now }: PlanInput, { timeline }: PostgresSeen, serving: Instance | undefined): boolean {
-  const leader = primaryOf(observed, serving)
-  if (leader === null || serving === undefined || !isWhole(observed, serving) || isMovingClients(desired)) return false
-  if (senderNamed(leader, followerSlotName) !== undefined || timeline >= leader.timeline) return false
+/** When the cluster goes on, on a newer timeline, and it does not follow there by itself. */
+function planRewind({ desired, observed, now }: PlanInput, { timeline }: PostgresSeen, target: Target, serving: Instance | undefined): Part {
+  const leader = serving === undefined ? null : primaryMember(observed, serving)
+  if (leader === null || serving === undefined || !isWhole(observed, serving) || isMovingClients(desired)) return nothing
+  if (senderNamed(leader.postgres, followerSlotName) !== undefined || timeline >= leader.postgres.timeline) return nothing
   const condition = desired.database.conditions.find(({ type, status }) => type === 'RollbackReady' && status === 'false')
-  return condition !== undefined && now.getTime() - condition.changedAt.getTime() > rewindAfterMs
+  const isOld = condition !== undefined && now.getTime() - condition.changedAt.getTime() > rewindAfterMs
+  if (!isOld) return waitFor('the former server to stream from the leader', laterMs)
+  return merge([act({ kind: 'rewindServer', ...target, leaderId: leader.member.id }), waitFor('the former server to be wound back to where the cluster goes on', laterMs)])
 }
 
 /** The last look before the way back is closed: the cluster is whole, and a backup of it was read back. */

@@ -1,6 +1,6 @@
 /**
- * The controller is killed (SIGKILL) at random moments while clients are moved from one server to a cluster, and started again. Whatever
- * comes of it: what was acknowledged is there, one of the two serves and the other cannot, and asked again it ends well.
+ * The controller is killed (SIGKILL) at random moments while clients are moved from one server to a cluster and back, and started again.
+ * Whatever comes of it: what was acknowledged is there, one of the two serves and the other cannot, and asked again it ends well.
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +18,7 @@ import { eventually, openRig, ready, type Rig } from './rig.ts'
 
 const random = seededRandom()
 const ending = endings()
-const kills = 8
+const kills = 10
 const longestDelayMs = 3_500
 const limitMs = 240_000
 let rig: Rig
@@ -31,36 +31,41 @@ before(async () => {
   projectId = (await answerOf(rig.service.api.POST('/v1/teams/{id}/projects', { params: { path: { id: team.id } }, body: { name: 'main' } }))).id
 })
 
-test(`a controller killed while it moves clients loses nothing (HOLDFAST_TEST_SEED=${random.seed})`, async (t) => {
-  let killed = 0
-  for (let round = 1; killed < kills; round += 1) {
-    const made = await readyDatabase(rig.service, projectId, { name: `shop-${round}`, tier: 'standard' })
-    await untilBackedUp(rig.service, made.id)
-    const writer = await startWriter(made)
-    let outcome: string | null = null
-    while (outcome !== 'succeeded') {
-      const delayMs = killed < kills ? random.between(0, longestDelayMs) : null
-      const ended = await upgrade(made, delayMs)
-      outcome = ended.outcome
-      if (delayMs !== null) killed += 1
-      t.diagnostic(`killed ${delayMs ?? 'not'} ms after the beginning: ${ended.outcome} ${ended.failure?.message ?? ''}`)
-      await writer.goesOn()
-    }
-    const acknowledged = await writer.stop()
-    const found = await rowsOf(made)
-    assert.deepEqual(acknowledged.filter((id) => !found.has(id)), [], 'every acknowledged row is there')
-    await remove(rig, made)
-    await gone(rig, made)
+test(`a controller killed while it moves clients, there and back, loses nothing (HOLDFAST_TEST_SEED=${random.seed})`, async (t) => {
+  const made = await readyDatabase(rig.service, projectId, { name: 'shop', tier: 'standard' })
+  await untilBackedUp(rig.service, made.id)
+  const writer = await startWriter(made)
+  let kind: Kind = 'upgradeToHa'
+  for (let killed = 0; killed < kills; killed += 1) {
+    const delayMs = random.between(0, longestDelayMs)
+    const ended = await move(made, kind, delayMs)
+    t.diagnostic(`${kind} killed ${delayMs} ms after clients began to be moved: ${ended.outcome} ${ended.failure?.message ?? ''}`)
+    await writer.goesOn()
+    if (ended.outcome === 'succeeded') kind = kind === 'upgradeToHa' ? 'rollback' : 'upgradeToHa'
   }
+  // asked again, and left alone, either way ends well
+  for (const _ of [1, 2]) {
+    assert.equal((await move(made, kind, null)).outcome, 'succeeded')
+    kind = kind === 'upgradeToHa' ? 'rollback' : 'upgradeToHa'
+    await writer.goesOn()
+  }
+  const acknowledged = await writer.stop()
+  const found = await rowsOf(made)
+  assert.deepEqual(acknowledged.filter((id) => !found.has(id)), [], 'every acknowledged row is there')
+  t.diagnostic(`${acknowledged.length} acknowledged`)
+  await remove(rig, made)
+  await gone(rig, made)
   assert.deepEqual(await remains(rig), [])
 })
 
-async function upgrade(made: Made, delayMs: number | null): Promise<Operation> {
+type Kind = 'upgradeToHa' | 'rollback'
+
+async function move(made: Made, kind: Kind, delayMs: number | null): Promise<Operation> {
   const { api } = rig.service
   const params = { path: { id: made.id } }
   // what an earlier one left goes first
-  const begun = await eventually('the upgrade to begin', async () => {
-    const { data, error } = await api.POST('/v1/databases/{id}/operations', { params, body: { kind: 'upgradeToHa', budgetMs: 15_000 } })
+  const begun = await eventually(`the ${kind} to begin`, async () => {
+    const { data, error } = await api.POST('/v1/databases/{id}/operations', { params, body: { kind, budgetMs: 15_000 } })
     return data ?? new NotYet(JSON.stringify(error))
   }, limitMs)
   const look = async (): Promise<Operation> => answerOf(api.GET('/v1/operations/{id}', { params: { path: { id: begun.id } } }))
@@ -74,7 +79,7 @@ async function upgrade(made: Made, delayMs: number | null): Promise<Operation> {
     await rig.controller.start()
     await ready(rig.service, rig.controller)
   }
-  return eventually('the upgrade to end', async () => {
+  return eventually(`the ${kind} to end`, async () => {
     const seen = await look()
     return seen.outcome === null ? new NotYet(`${seen.phase}: ${seen.waitingFor ?? ''}`) : seen
   }, limitMs)

@@ -106,7 +106,7 @@ export function describe(database: Database): string {
     ...(status.rollback === null ? [] : [rollbackOf(status.rollback)]),
     ...(deletion === null ? [] : [`being deleted, still to do: ${deletion.remaining.join(', ') || 'nothing'}`]),
   ]
-  const parts = [lines.join('\n'), ...(database.topology === 'ha' ? [membersOf(database)] : [])]
+  const parts = [lines.join('\n'), ...(database.instances.length > 1 || database.topology === 'ha' ? [membersOf(database)] : [])]
   const conditions = table(['CONDITION', 'STATUS', 'REASON', 'MESSAGE'], status.conditions.map(({ type, status: is, reason, message }) => [type, is, reason, message]))
   return [...parts, ...(status.conditions.length === 0 ? [] : [conditions])].join('\n\n')
 }
@@ -121,9 +121,9 @@ function topologyOf({ topology, durability }: Database): string {
 }
 
 function membersOf({ instances, status: { lastFailover } }: Database): string {
-  const members = instances.flatMap((instance) => instance.members)
-  const rows = members.map(({ name, host, role, patroniState, timeline, lagBytes, syncState }) => [name, host, role, patroniState, timeline, lagBytes, syncState])
-  return [table(['MEMBER', 'HOST', 'ROLE', 'STATE', 'TIMELINE', 'LAG BYTES', 'SYNC'], rows), ...(lastFailover === null ? [] : [failedOver(lastFailover)])].join('\n')
+  const members = instances.flatMap((instance) => instance.members.map((member) => ({ ...member, instance: instance.role })))
+  const rows = members.map(({ instance, name, host, role, patroniState, timeline, lagBytes, syncState }) => [instance, name, host, role, patroniState, timeline, lagBytes, syncState])
+  return [table(['INSTANCE', 'MEMBER', 'HOST', 'ROLE', 'STATE', 'TIMELINE', 'LAG BYTES', 'SYNC'], rows), ...(lastFailover === null ? [] : [failedOver(lastFailover)])].join('\n')
 }
 
 function failedOver({ at, writeGapMs, eventSeq }: NonNullable<Database['status']['lastFailover']>): string {
