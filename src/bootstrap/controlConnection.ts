@@ -17,6 +17,8 @@ const certificateLifetimeMs = 365 * dayMs
 /** A first start initialises a cluster; a start after a crash replays its log. */
 const startTimeoutMs = 90_000
 const connectTimeoutMs = 3_000
+/** CREATE DATABASE copies a template. A connection that broke on its way, unnoticed by both sides, is given up after that, and tried anew. */
+const answerTimeoutMs = 20_000
 
 export interface ControlConnection {
   readonly url: Secret
@@ -66,7 +68,7 @@ function urlOf(port: number, database: string): Secret {
 async function ensureDatabase(connection: ControlConnection): Promise<void> {
   const maintenance = new URL(connection.url.reveal())
   maintenance.pathname = '/postgres'
-  const client = new pg.Client({ connectionString: maintenance.href, connectionTimeoutMillis: connectTimeoutMs, ...(connection.tls !== null && { ssl: sslOf(connection.tls()) }) })
+  const client = new pg.Client({ connectionString: maintenance.href, connectionTimeoutMillis: connectTimeoutMs, query_timeout: answerTimeoutMs, ...(connection.tls !== null && { ssl: sslOf(connection.tls()) }) })
   try {
     await client.connect()
     const found = await client.query('select from pg_database where datname = $1', [databaseName])
