@@ -48,7 +48,7 @@ async function ask(connection: pg.ClientConfig): Promise<true> {
 }
 
 /** Until no backup is under way and a pass has found nothing left to do. */
-export async function settle({ client }: Installation, { id }: Customer): Promise<void> {
+export async function settle({ client }: Installation, { id }: Pick<Customer, 'id'>): Promise<void> {
   const params = { path: { id } }
   await until('the first backup to end', async () => {
     const { items } = await answerOf(client.GET('/v1/databases/{id}/backups', { params }))

@@ -6,6 +6,7 @@ type Run = (options: RunOptions) => Promise<number>
 
 /** Loaded only when it is asked for: each brings clients of its own. */
 const benches: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
+  cutover: () => import('./cutover.ts'),
   endpoint: () => import('./endpoint.ts'),
   failover: () => import('./failover.ts'),
   provision: () => import('./provision.ts'),

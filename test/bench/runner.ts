@@ -19,7 +19,8 @@ export interface Experiment<Rig> {
 export interface Sample {
   /** One for each series of the experiment, in their order. */
   readonly numbers: readonly number[]
-  readonly seen?: Seen
+  /** Likewise, where customers were at work. */
+  readonly seen?: readonly Seen[]
 }
 
 export type Say = (line: string) => void
@@ -97,16 +98,16 @@ function dueExperiments<Rig>(bench: Bench<Rig>, kept: Report | null, machine: Ma
 
 async function repeat<Rig>(experiment: Experiment<Rig>, rig: Rig, runs: number, say: Say, told: AbortSignal): Promise<readonly CaseResult[]> {
   const samples: number[][] = experiment.series.map(() => [])
-  const all: Seen[] = []
+  const all: Seen[][] = experiment.series.map(() => [])
   const count = Math.min(runs, experiment.mostRuns ?? runs)
   for (let run = 1; run <= count; run += 1) {
     told.throwIfAborted()
     const { numbers, seen } = await experiment.sample(rig, say)
-    if (seen !== undefined) all.push(seen)
+    seen?.forEach((one, index) => all[index]?.push(one))
     numbers.forEach((number, index) => samples[index]?.push(number))
     say(`run ${run} of ${count}: ${experiment.series.map((one, index) => `${one.case} (${one.variant}) ${(numbers[index] ?? NaN).toFixed(2)} ${one.unit}`).join(', ')}`)
   }
-  const results = experiment.series.map((one, index) => resultOf(one, samples[index] ?? [], all))
+  const results = experiment.series.map((one, index) => resultOf(one, samples[index] ?? [], all[index]))
   return experiment.judge?.(results) ?? results
 }
 

@@ -1,4 +1,4 @@
-/** A cluster as its customer orders it over the API, and the connections that its endpoint offers. */
+/** A database as its customer orders it over the API, and the connections that its endpoint offers. */
 import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
 import { answerOf } from '../../../src/client/problem.ts'
@@ -40,8 +40,17 @@ export async function openHaProject({ api }: Pick<Site, 'api'>): Promise<string>
 }
 
 /** Asked for; nothing of it need be there yet. */
-export async function orderCluster({ api, ca }: Pick<Site, 'api' | 'ca'>, projectId: string, wish: Wish): Promise<ClusterCustomer> {
-  const made = await answerOf(api.POST('/v1/projects/{id}/databases', { params: { path: { id: projectId } }, body: { tier: 'standard', topology: 'ha', ...wish } }))
+export function orderCluster(site: Pick<Site, 'api' | 'ca'>, projectId: string, wish: Wish): Promise<ClusterCustomer> {
+  return order(site, projectId, { topology: 'ha', ...wish })
+}
+
+/** One server, which may become a cluster. */
+export function orderServer(site: Pick<Site, 'api' | 'ca'>, projectId: string, wish: Pick<Wish, 'name'>): Promise<ClusterCustomer> {
+  return order(site, projectId, wish)
+}
+
+async function order({ api, ca }: Pick<Site, 'api' | 'ca'>, projectId: string, wish: Wish & { readonly topology?: 'ha' }): Promise<ClusterCustomer> {
+  const made = await answerOf(api.POST('/v1/projects/{id}/databases', { params: { path: { id: projectId } }, body: { tier: 'standard', ...wish } }))
   const { endpoint, credentials } = made
   if (endpoint === null) throw new Error(`the database ${wish.name} was made without an endpoint`)
   const connection = { host: endpoint.host, ...credentials, ssl: { ca } }

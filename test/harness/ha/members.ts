@@ -1,18 +1,24 @@
 /** The members of one cluster as they are, asked directly: who leads, who follows, whose commits wait for whom. */
 import { z } from 'zod'
+import { answerOf } from '../../../src/client/problem.ts'
 import { label, patroniName, resourceNames } from '../../../src/domain/names.ts'
 import { NotYet, until } from '../waiting.ts'
 import { directTo, openSession, within } from './session.ts'
 import type { Site } from './site.ts'
 
-export interface MemberPlace {
+/** A PostgreSQL that is reached past the endpoint: of a cluster's member, or of a server without a cluster. */
+export interface ServerPlace {
   readonly memberId: string
   /** What Patroni and replication call it. */
   readonly name: string
   readonly container: string
+  readonly host: string
+  readonly ports: { readonly postgres: number }
+}
+
+export interface MemberPlace extends ServerPlace {
   readonly pod: string
   readonly dataVolume: string
-  readonly host: string
   readonly ports: { readonly postgres: number; readonly patroni: number }
 }
 
@@ -28,7 +34,7 @@ interface Follower {
 
 const limitMs = 1_500
 const engineLimitMs = 30_000
-const bindingsSchema = z.object({ HostConfig: z.object({ PortBindings: z.record(z.string(), z.array(z.object({ HostIp: z.string(), HostPort: z.string() }))) }) })
+const bindingsSchema = z.object({ Name: z.string(), HostConfig: z.object({ PortBindings: z.record(z.string(), z.array(z.object({ HostIp: z.string(), HostPort: z.string() }))) }) })
 
 /** From the pods, which own the ports; sorted by name. Without those that are just being made anew. */
 export async function placesOf({ engine, docker, config }: Site, databaseId: string): Promise<readonly MemberPlace[]> {
@@ -38,18 +44,31 @@ export async function placesOf({ engine, docker, config }: Site, databaseId: str
     const memberId = pod.labels[label.member] ?? ''
     const inspected = await docker.getContainer(pod.id).inspect().catch(unlessGone)
     if (inspected === null) return null
-    const { HostConfig: { PortBindings } } = bindingsSchema.parse(inspected)
-    const bound = (port: number): { readonly HostIp: string; readonly HostPort: string } => {
-      const [first] = PortBindings[`${port}/tcp`] ?? []
-      if (first === undefined) throw new Error(`the pod ${pod.name} does not publish ${port}`)
-      return first
-    }
+    const [postgres, patroni] = [boundPort(inspected, 5432), boundPort(inspected, 8008)]
     return {
       memberId, name: patroniName(memberId), container: names.member(memberId), pod: pod.name, dataVolume: names.dataVolume(memberId),
-      host: bound(5432).HostIp, ports: { postgres: Number(bound(5432).HostPort), patroni: Number(bound(8008).HostPort) },
+      host: postgres.host, ports: { postgres: postgres.port, patroni: patroni.port },
     }
   }))
   return places.filter((place) => place !== null).toSorted((left, right) => (left.name < right.name ? -1 : 1))
+}
+
+/** The one server without a cluster that a database has. */
+export async function serverPlaceOf({ api, docker, config }: Pick<Site, 'api' | 'docker' | 'config'>, databaseId: string): Promise<ServerPlace> {
+  const { instances } = await answerOf(api.GET('/v1/databases/{id}', { params: { path: { id: databaseId } } }))
+  const member = instances.find(({ kind }) => kind === 'standalone')?.members[0]
+  if (member === undefined) throw new Error(`the database ${databaseId} has no server of its own`)
+  const container = resourceNames(config.installation).member(member.id)
+  const { host, port } = boundPort(await docker.getContainer(container).inspect(), 5432)
+  return { memberId: member.id, name: patroniName(member.id), container, host, ports: { postgres: port } }
+}
+
+/** `inspected`: what the engine says of a container that publishes it. */
+export function boundPort(inspected: unknown, port: number): { readonly host: string; readonly port: number } {
+  const { Name, HostConfig: { PortBindings } } = bindingsSchema.parse(inspected)
+  const [first] = PortBindings[`${port}/tcp`] ?? []
+  if (first === undefined) throw new Error(`the container ${Name} does not publish ${port}`)
+  return { host: first.HostIp, port: Number(first.HostPort) }
 }
 
 function unlessGone(error: unknown): null {

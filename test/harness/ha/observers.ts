@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { z } from 'zod'
-import type { MemberPlace } from './members.ts'
+import type { ServerPlace } from './members.ts'
 import { directTo, openSession, within, type Session } from './session.ts'
 import type { Site } from './site.ts'
 import type { Commit } from './twoWriters.ts'
@@ -30,7 +30,7 @@ const statement = `
   returning extract(epoch from clock_timestamp())::float8 * 1000 as started, ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline`
 
 /** `owner`: a session of the customer, who owns the table. */
-export async function startObservers(site: Site, places: readonly MemberPlace[], owner: pg.Client): Promise<Observers> {
+export async function startObservers(site: Site, places: readonly ServerPlace[], owner: pg.Client): Promise<Observers> {
   await owner.query(`drop table if exists ${table}; create table ${table} (member text, seq bigint, primary key (member, seq))`)
   const database = owner.database ?? 'postgres'
   const commits: Commit[] = []
@@ -57,7 +57,7 @@ export async function startObservers(site: Site, places: readonly MemberPlace[],
 
 interface Watch {
   readonly site: Site
-  readonly place: MemberPlace
+  readonly place: ServerPlace
   readonly database: string
   readonly isStopped: () => boolean
   readonly onCommit: (seq: number, commit: Commit) => void

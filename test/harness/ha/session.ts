@@ -5,7 +5,7 @@
 import { checkServerIdentity } from 'node:tls'
 import pg from 'pg'
 import { internalName } from '../../../src/domain/names.ts'
-import type { MemberPlace } from './members.ts'
+import type { ServerPlace } from './members.ts'
 import type { Site } from './site.ts'
 
 export interface Session {
@@ -64,8 +64,8 @@ export function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'closed'
 }
 
-/** To one member past the endpoint, as the superuser. */
-export function directTo({ ca, superuser }: Site, { memberId, host, ports }: MemberPlace, database: string): pg.ClientConfig {
+/** To one server past the endpoint, as the superuser. */
+export function directTo({ ca, superuser }: Site, { memberId, host, ports }: ServerPlace, database: string): pg.ClientConfig {
   return {
     host, port: ports.postgres, user: 'postgres', database, application_name: 'holdfast test',
     ssl: {

@@ -97,11 +97,17 @@ export async function startWriter(connection: pg.ClientConfig): Promise<Writer> 
 
 /** `times`: of acknowledgements, rising. One that still lasts at `now` counts as well. */
 export function longestGap(times: readonly number[], moment: number, now: number): number {
+  const longest = longestTime(times, moment, now)
+  return longest < noticeableMs ? 0 : longest
+}
+
+/** As `longestGap`, however short. */
+export function longestTime(times: readonly number[], moment: number, now: number): number {
   let longest = 0
   for (let index = times.length; index > 0; index -= 1) {
     const [earlier, later] = [times[index - 1] ?? now, times[index] ?? now]
     if (later < moment) break
     longest = Math.max(longest, later - earlier)
   }
-  return longest < noticeableMs ? 0 : longest
+  return longest
 }
