@@ -1,6 +1,6 @@
 /**
- * `holdfast demo`: from a bare machine to a database that was written to, backed up, restored and compared, and left
- * running. A second run keeps the installation and replaces the databases of the project `demo`.
+ * `holdfast demo`: from a bare machine to databases that were written to, backed up, restored, compared, made highly available and back,
+ * and are left running. A second run keeps the installation and replaces the databases of the project `demo`.
  */
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { demoSteps } from './demoSteps.ts'
 import type { DemoOptions } from './localCommand.ts'
 import { runSteps, tell, type Step, type StepsOutcome } from './steps.ts'
 import { adminToken, apiUrl, caFile, exitCodeFor, upContext, upSteps, type UpContext } from './up.ts'
+import { exitCode } from './usage.ts'
 
 export async function run({ json, onlySetup, hosts }: DemoOptions): Promise<number> {
   const config = loadConfig()
@@ -35,13 +36,13 @@ export async function run({ json, onlySetup, hosts }: DemoOptions): Promise<numb
   await context?.client.close()
   if (json) process.stdout.write(`${JSON.stringify(answer)}\n`)
   else process.stdout.write(summary(config, answer, context, error))
-  return exitCodeFor(error)
+  return answer.gaps.some(({ lost }) => lost > 0) ? exitCode.dataLost : exitCodeFor(error)
 }
 
 async function demoContext(config: Config): Promise<DemoContext> {
   const ca = await readFile(caFile(config), 'utf8')
   const client: HoldfastClient = createClient({ baseUrl: apiUrl(config), token: await adminToken(config), ca })
-  return { config, client, ca, databases: new Map(), logins: new Map(), gaps: [], teamId: null, projectId: null, checksum: null }
+  return { config, client, ca, databases: new Map(), logins: new Map(), gaps: [], acknowledged: new Map(), teamId: null, projectId: null, checksum: null }
 }
 
 function stepsOf(setUp: StepsOutcome, story: StepsOutcome | null): StepsOutcome['results'] {

@@ -32,6 +32,8 @@ export interface DemoContext {
   readonly databases: Map<string, Database>
   readonly logins: Map<string, LoginOf>
   readonly gaps: Gap[]
+  /** Ids of the rows that were acknowledged to writers, by database. */
+  readonly acknowledged: Map<string, string[]>
   teamId: string | null
   projectId: string | null
   checksum: string | null
@@ -75,4 +77,8 @@ export async function until<T>(what: string, ask: () => Promise<T | null>, every
     if (performance.now() > deadline) throw new Error(`gave up after ${stepTimeoutMs / 1000} s of waiting for ${what}`)
     await sleep(everyMs)
   }
+}
+
+export function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(2)} s`
 }

@@ -2,14 +2,14 @@
 import { findEngines } from '../bootstrap/prepare.ts'
 import { answerOf } from '../client/problem.ts'
 import type { Database } from '../client/schema.ts'
-import { connectionTo, database, until, withClient, type DemoContext, type Say } from './demoContext.ts'
-import { startWorker, type Worked } from './demoWriter.ts'
+import { underClients, type Seen } from './demoClients.ts'
+import { database, seconds, until, type DemoContext, type Say } from './demoContext.ts'
 import type { Step } from './steps.ts'
 
 const name = 'shop-ha'
 const engineTimeoutMs = 10_000
-/** Written before the leader dies, and after another one took over. */
-const rowsAround = 100
+/** A leader that died answers nobody any more. */
+const patienceMs = 2_000
 
 export const haSteps: readonly Step<DemoContext>[] = [
   { id: 'createHa', title: 'Create a highly available database', run: createHa },
@@ -45,28 +45,15 @@ async function replicated(context: DemoContext, id: string, say: Say): Promise<D
 async function killLeader(context: DemoContext, say: Say): Promise<string> {
   const id = [...context.databases.values()].find((one) => one.name === name)?.id
   if (id === undefined) throw new Error('there is no highly available database')
-  await withClient(context, id, 'rw', (connection) => connection.query('create table written (id bigint primary key)'))
-  const acked: number[] = []
-  const writer = startWorker(connectionTo(context, id, 'rw'), async (connection, attempt) => {
-    await connection.query('insert into written values ($1)', [attempt])
-    acked.push(attempt)
-  })
-  const reader = startWorker(connectionTo(context, id, 'ro'), async (connection) => { await connection.query('select 1') })
-  let worked: readonly [Worked, Worked]
-  try {
-    await until('the writer to be on its way', async () => (writer.count() >= rowsAround && reader.count() >= rowsAround ? true : null), 20)
-    say(`killing ${await kill(context, id)}`)
-    const before = writer.count()
-    await until('writes to go on', async () => (writer.count() >= before + rowsAround ? true : null), 20)
-  } finally {
-    worked = await Promise.all([writer.stop(), reader.stop()])
-  }
-  const lost = await missing(context, id, acked)
-  const [written, read] = worked
-  context.gaps.push({ event: 'killLeader', writeGapMs: written.gapMs, readGapMs: read.gapMs, acked: acked.length, lost })
-  if (lost > 0) throw new Error(`${lost} acknowledged rows are missing`)
+  const { writeGapMs, readGapMs, acked } = await loseLeader(context, id, 'killLeader', say)
+  return `writes stood still for ${seconds(writeGapMs)}, reads for ${seconds(readGapMs)}; ${acked} acknowledged rows, none lost; the old leader is a replica again`
+}
+
+/** The cluster is whole again when it returns. */
+export async function loseLeader(context: DemoContext, id: string, event: string, say: Say): Promise<Seen> {
+  const seen = await underClients(context, id, { event, writeTo: ['rw'], patienceMs, happen: async () => say(`killing ${await kill(context, id)}`) })
   await replicated(context, id, say)
-  return `writes stood still for ${seconds(written.gapMs)}, reads for ${seconds(read.gapMs)}; ${acked.length} acknowledged rows, none lost; the old leader is a replica again`
+  return seen
 }
 
 /** By the engine, as a machine's trouble would: no warning, no orderly end. Gives the name of what was killed. */
@@ -81,14 +68,4 @@ async function kill({ client, config }: DemoContext, id: string): Promise<string
     return leader.name
   }
   throw new Error(`no engine holds the container of ${leader.name}`)
-}
-
-async function missing(context: DemoContext, id: string, acked: readonly number[]): Promise<number> {
-  const { rows } = await withClient(context, id, 'rw', (connection) =>
-    connection.query<{ lost: number }>('select count(*)::int as lost from unnest($1::bigint[]) as acked(id) where not exists (select from written w where w.id = acked.id)', [acked]))
-  return rows[0]?.lost ?? acked.length
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(2)} s`
 }

@@ -5,6 +5,7 @@ import { answerOf } from '../client/problem.ts'
 import type { Backup, Database } from '../client/schema.ts'
 import { database, until, withClient, type DemoContext, type Say } from './demoContext.ts'
 import { haSteps } from './demoHa.ts'
+import { upgradeSteps } from './demoUpgrade.ts'
 import type { Step } from './steps.ts'
 
 const names = { team: 'demo', project: 'demo', database: 'shop', restored: 'shop-restored' } as const
@@ -17,6 +18,7 @@ export const demoSteps: readonly Step<DemoContext>[] = [
   { id: 'restore', title: 'Restore it as a new database', run: restore },
   { id: 'compare', title: 'Compare the two', run: compare },
   ...haSteps,
+  ...upgradeSteps,
 ]
 
 async function create(context: DemoContext, say: Say): Promise<string> {

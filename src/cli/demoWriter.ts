@@ -1,14 +1,16 @@
 /**
  * A customer's program, for the demo: it writes (or reads) one row after the other through an endpoint, connects again when its
- * connection breaks, and remembers what was acknowledged and the longest time without.
+ * connection breaks, and remembers what broke it and the longest time without an answer.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { describeError } from '../domain/errors.ts'
 
 export interface Worked {
   /** Longest time between two successes, in milliseconds. */
   readonly gapMs: number
-  readonly successes: number
+  /** Why connections could not be made, or broke; each reason once. */
+  readonly errors: ReadonlySet<string>
 }
 
 export interface Worker {
@@ -19,13 +21,12 @@ export interface Worker {
 }
 
 const pauseMs = 5
-/** A client that waits for ever on a dead connection measures its own patience, not the database. */
-const answerLimitMs = 2_000
 
-/** `work` is called with the number of the attempt; what it throws counts as not acknowledged. */
-export function startWorker(settings: pg.ClientConfig, work: (connection: pg.Client, attempt: number) => Promise<void>): Worker {
+/** What `work` throws counts as not acknowledged. `patienceMs`: for one answer; who waits for ever on a dead connection measures that, not the database. */
+export function startWorker(settings: pg.ClientConfig, patienceMs: number, work: (connection: pg.Client) => Promise<void>): Worker {
   const stopping = new AbortController()
   let successes = 0
+  const errors = new Set<string>()
   let gapMs = 0
   let lastAt = performance.now()
   const succeed = (): void => {
@@ -35,16 +36,15 @@ export function startWorker(settings: pg.ClientConfig, work: (connection: pg.Cli
     successes += 1
   }
   const running = (async (): Promise<void> => {
-    let attempt = 0
     while (!stopping.signal.aborted) {
-      await withConnection(settings, async (connection) => {
+      const broken = await withConnection(settings, patienceMs, async (connection) => {
         while (!stopping.signal.aborted) {
-          attempt += 1
-          await work(connection, attempt)
+          await work(connection)
           succeed()
           await sleep(pauseMs)
         }
       })
+      if (broken !== null) errors.add(broken)
       await sleep(pauseMs)
     }
   })()
@@ -53,21 +53,23 @@ export function startWorker(settings: pg.ClientConfig, work: (connection: pg.Cli
     async stop() {
       stopping.abort()
       await running
-      return { gapMs: Math.round(gapMs), successes }
+      return { gapMs: Math.round(gapMs), errors }
     },
   }
 }
 
-/** Until it breaks: whatever broke it, the caller connects again. */
-async function withConnection(settings: pg.ClientConfig, use: (connection: pg.Client) => Promise<void>): Promise<void> {
-  const connection = new pg.Client({ ...settings, connectionTimeoutMillis: answerLimitMs, query_timeout: answerLimitMs })
-  // a connection that breaks while nobody waits for an answer is told by the next query
-  connection.on('error', () => undefined)
+/** Until it breaks: whatever broke it, which is the answer then, the caller connects again. */
+async function withConnection(settings: pg.ClientConfig, patienceMs: number, use: (connection: pg.Client) => Promise<void>): Promise<string | null> {
+  const connection = new pg.Client({ ...settings, connectionTimeoutMillis: patienceMs, query_timeout: patienceMs })
+  let broken: Error | null = null
+  // one that breaks while nobody waits for an answer is told by the next query, but not why
+  connection.on('error', (error) => { broken ??= error })
   try {
     await connection.connect()
     await use(connection)
-  } catch {
-    // counted by what was not acknowledged meanwhile
+    return null
+  } catch (error) {
+    return describeError(broken ?? error)
   } finally {
     await connection.end().catch(() => undefined)
   }

@@ -35,7 +35,7 @@ export async function runSteps<Context>(steps: readonly Step<Context>[], context
       const started = performance.now()
       const ms = (): number => Math.round(performance.now() - started)
       try {
-        const remark = await step.run(context, (line) => { task.output = line })
+        const remark = await step.run(context, saidOnce((line) => { task.output = line }))
         results.push({ id: step.id, ok: true, ms: ms(), error: null })
         task.title = `${step.title}${remark === undefined ? '' : `: ${remark}`} (${seconds(ms())})`
       } catch (error) {
@@ -51,6 +51,16 @@ export async function runSteps<Context>(steps: readonly Step<Context>[], context
   // what failed is in the results; the list only renders it
   await list.run().catch(() => undefined)
   return { results, error: failure }
+}
+
+/** Whoever waits says what for at each look; without a terminal every saying is another line. */
+function saidOnce(say: (line: string) => void): (line: string) => void {
+  let last: string | undefined
+  return (line) => {
+    if (line === last) return
+    last = line
+    say(line)
+  }
 }
 
 /** What a person needs of an error: the sentence, and what to do next. */

@@ -7,7 +7,8 @@ import { answerIn, holdfast, type Outcome } from '../harness/command.ts'
 import { endings } from '../harness/endings.ts'
 import { openService, type TestService } from '../harness/service.ts'
 
-const demoTimeoutMs = 240_000
+/** The story takes about two minutes, and each of its waits has a limit of its own: this one is for a machine that is busy with all else. */
+const demoTimeoutMs = 480_000
 const answerSchema = z.object({
   schema: z.literal('holdfast.demo/1'), ok: z.boolean(), durationMs: z.number(),
   steps: z.array(z.object({ id: z.string(), ok: z.boolean(), ms: z.number(), error: z.string().nullable() })),
@@ -33,16 +34,15 @@ describe('the demo', () => {
   })
 
   test('tells all its steps, each of them done', () => {
-    assert.deepEqual(answer.steps.map(({ id }) => id), ['engine', 'images', 'controlDatabase', 'objectStore', 'controller', 'create', 'write', 'backup', 'restore', 'compare', 'createHa', 'killLeader'])
+    assert.deepEqual(answer.steps.map(({ id }) => id), ['engine', 'images', 'controlDatabase', 'objectStore', 'controller', 'create', 'write', 'backup', 'restore', 'compare', 'createHa', 'killLeader', 'upgrade', 'rollback', 'upgradeAgain'])
     assert.deepEqual(answer.steps.filter(({ ok, error }) => !ok || error !== null), [])
     assert.equal(answer.ok, true)
   })
 
-  test('kills a leader while a client writes, and finds every acknowledged row again', (t) => {
-    const [gap, ...others] = answer.gaps
-    assert.ok(gap !== undefined && others.length === 0)
-    t.diagnostic(`writes stood still for ${gap.writeGapMs} ms, reads for ${gap.readGapMs} ms`)
-    assert.deepEqual([gap.event, gap.lost, gap.acked > 100], ['killLeader', 0, true])
+  test('kills leaders, upgrades and goes back while clients write, and finds every acknowledged row again', (t) => {
+    for (const { event, writeGapMs, readGapMs } of answer.gaps) t.diagnostic(`${event}: writes stood still for ${writeGapMs} ms, reads for ${readGapMs} ms`)
+    assert.deepEqual(answer.gaps.map(({ event, lost, acked }) => [event, lost, acked > 100]),
+      ['killLeader', 'upgrade', 'killLeaderAfterUpgrade', 'rollback', 'upgradeAgain'].map((event) => [event, 0, true]))
   })
 
   test('prints one line on standard output and no password anywhere', async () => {
@@ -56,8 +56,9 @@ describe('the demo', () => {
     assert.deepEqual(Object.keys(databases).sort(), answer.databases.map(({ id }) => id).sort())
   })
 
-  test('leaves a database, its restored copy and a cluster, whose URLs name the ports that answer', () => {
-    assert.deepEqual(answer.databases.map(({ name, topology }) => [name, topology]), [['shop', 'standalone'], ['shop-restored', 'standalone'], ['shop-ha', 'ha']])
+  test('leaves an upgraded database, its restored copy and a cluster, whose URLs name the ports that answer', () => {
+    assert.deepEqual(answer.databases.map(({ name, tier, topology }) => [name, tier, topology]),
+      [['shop', 'standard', 'ha'], ['shop-restored', 'starter', 'standalone'], ['shop-ha', 'standard', 'ha']])
     for (const { urls } of answer.databases) for (const url of Object.values(urls)) assert.match(url, /^postgresql:\/\/[^:@]+@localhost:\d+\/[a-z_]+\?sslmode=verify-full$/)
   })
 })
