@@ -22,13 +22,21 @@ const samples: readonly string[] = ['test/faults/sample.test.ts', 'test/faults/h
 /** These stop the shared service, or look back over all that it did: one after the other, when the others have ended. */
 const last = 'test/e2e/last/'
 
+/** Two clusters on one small machine, or an installation beside another, slow each other down until their own limits end them. */
+const alone: readonly string[] = ['test/e2e/cluster.test.ts', 'test/e2e/demo.test.ts', 'test/e2e/upgrade.test.ts']
+
 /** Sorted, in groups: one group after the other. */
 export async function groupsOf(root: string, suite: TestSuiteName): Promise<readonly { readonly files: readonly string[]; readonly concurrency: number }[]> {
   const files = await filesOf(root, suite)
   const isLast = (file: string): boolean => file.startsWith(join(root, last))
+  const isAlone = (file: string): boolean => alone.some((one) => file === join(root, one))
   // those of faults measure, and each has a service of its own
   const concurrency = suite === 'faults' ? 1 : 2
-  return [{ files: files.filter((file) => !isLast(file)), concurrency }, { files: files.filter(isLast), concurrency: 1 }]
+  return [
+    { files: files.filter((file) => !isLast(file) && !isAlone(file)), concurrency },
+    { files: files.filter(isAlone), concurrency: 1 },
+    { files: files.filter(isLast), concurrency: 1 },
+  ]
 }
 
 /** Paths below `root`, sorted. */

@@ -42,21 +42,19 @@ function firstOf({ databases }: DemoContext): string {
   return id
 }
 
-/** The smallest tier that has clusters. An upgrade wants a server that is as it was asked for. */
+/** The smallest tier that has clusters. The upgrade wants a server that is as it was asked for. */
 async function toStandard(context: DemoContext, id: string, say: Say): Promise<void> {
   await answerOf(context.client.PATCH('/v1/databases/{id}', { params: { path: { id } }, body: { tier: 'standard' } }))
-  await looked(context, id, 'the server to be of the tier standard', (now) => {
-    say('another tier: it is replaced, and its clients wait for that')
-    return now.generation === now.observedGeneration && (['Ready', 'BackupsHealthy'] as const).every((type) => now.status.conditions.some((one) => one.type === type && one.status === 'true'))
-  })
+  say('the server is replaced by one of the tier standard, and its clients wait for that')
+  await looked(context, id, 'the tier to be changed', ({ generation, observedGeneration, status }) =>
+    generation === observedGeneration && ['Ready', 'BackupsHealthy'].every((wanted) => status.conditions.some((one) => one.type === wanted && one.status === 'true')))
 }
 
 /** After an upgrade: the way back needs it. */
 async function formerFollows(context: DemoContext, id: string, say: Say): Promise<void> {
-  await looked(context, id, 'the former server to follow the cluster', ({ instances }) => {
-    say('the former server begins to follow the cluster')
-    return instances.some(({ role, members }) => role === 'rollbackTarget' && members.every((member) => member.role === 'standby'))
-  })
+  say('waiting for the former server to follow the cluster')
+  await looked(context, id, 'the former server to follow the cluster', ({ instances }) =>
+    instances.some(({ role, members }) => role === 'rollbackTarget' && members.every((member) => member.role === 'standby')))
 }
 
 async function move(context: DemoContext, id: string, kind: 'upgradeToHa' | 'rollback', event: string, say: Say): Promise<Seen> {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { HoldfastError } from '../domain/errors.ts'
+import { jsonOrNull } from '../domain/json.ts'
 import type { PatroniReport } from '../domain/observed.ts'
 import type { Secret } from '../domain/secret.ts'
 import { openTransport, type PatroniAnswer, type PatroniRequest } from './patroni/transport.ts'
@@ -155,18 +156,9 @@ const memberSchema = z
 const clusterSchema = z.object({ members: z.array(memberSchema) })
 
 function parsed<T>(schema: z.ZodType<T>, { text, status, where }: PatroniAnswer, path: string): T {
-  const result = schema.safeParse(jsonOf(text))
+  const result = schema.safeParse(jsonOrNull(text))
   if (result.success) return result.data
   throw new HoldfastError('Internal', `Patroni on ${where} answered ${path} (${status}) in a shape that is not known: ${z.prettifyError(result.error)}`)
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
-  }
 }
 
 function replyOf({ status, text }: PatroniAnswer): PatroniReply {

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { EtcdEntry, EtcdKeys } from '../clients/etcd.ts'
 import { describeError } from '../domain/errors.ts'
+import { jsonOrNull } from '../domain/json.ts'
 import type { KeysEvidence, KnownKeys } from './evidence.ts'
 import { leaderKey, syncKey } from './transaction.ts'
 
@@ -38,7 +39,7 @@ const syncSchema = z.object({ leader: z.string().nullish(), sync_standby: z.stri
 function syncOf(entry: EtcdEntry | undefined): KnownKeys['sync'] {
   if (entry === undefined) return null
   const { value, modRevision } = entry
-  const parsed = syncSchema.safeParse(json(value))
+  const parsed = syncSchema.safeParse(jsonOrNull(value))
   if (!parsed.success) return { value, modRevision, leader: null, standbys: [] }
   const names = (parsed.data.sync_standby ?? '').split(',').map((name) => name.trim()).filter((name) => name !== '')
   return { value, modRevision, leader: parsed.data.leader ?? null, standbys: names }
@@ -52,7 +53,7 @@ const configSchema = z.object({
 })
 
 function configOf(entry: EtcdEntry | undefined): Pick<KnownKeys, 'mode' | 'paused'> {
-  const parsed = configSchema.safeParse(json(entry?.value ?? ''))
+  const parsed = configSchema.safeParse(jsonOrNull(entry?.value ?? ''))
   if (!parsed.success) return { mode: 'other', paused: false }
   const { synchronous_mode: mode, synchronous_mode_strict: strict, pause, standby_cluster: follows } = parsed.data
   const isStrict = strict === true
@@ -61,13 +62,4 @@ function configOf(entry: EtcdEntry | undefined): Pick<KnownKeys, 'mode' | 'pause
   if (isStrict && mode === true) return { mode: 'strict', paused }
   if (isStrict && mode === 'quorum') return { mode: 'quorum', paused }
   return { mode: 'other', paused }
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
-  }
 }

@@ -51,7 +51,7 @@ export class Rollback implements Way {
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(patroniName(leader.id), forMs, budget)
       this.#session.mark('held')
-      const end = await prepared.stop()
+      const end = await prepared.stop(budget)
       this.#session.mark('stopped')
       await hasReceived(target, end, budget)
       this.#session.mark('received')

@@ -1,6 +1,7 @@
 /** What a cutover does to a server, from inside its container: its fence, its end, and its coming back. */
 import { z } from 'zod'
 import { HoldfastError } from '../../domain/errors.ts'
+import { jsonOrNull } from '../../domain/json.ts'
 import type { Member } from '../../domain/desired.ts'
 import type { ActionResult } from '../../domain/ports.ts'
 import { parseLsn, type Lsn } from '../../domain/lsn.ts'
@@ -30,8 +31,8 @@ export async function setFence({ standalone, container }: Places, conninfo: stri
 
 /** A stop that waits for the word: to begin a command in a container takes longer than to stop a server that is prepared for it. */
 export interface PreparedStop {
-  /** Where its WAL ends: the beginning of its shutdown checkpoint, from its control file. Errors: `Conflict` when it did not stop. */
-  stop(): Promise<Lsn>
+  /** Where its WAL ends: the beginning of its shutdown checkpoint, from its control file. Errors: `Conflict` when it did not stop within `limit`; it may stop all the same. */
+  stop(limit: AbortSignal): Promise<Lsn>
 }
 
 /** The standalone, which has to be fenced by then; it is started again when it does not stop in time. Nothing happens when `signal` aborts before it is told. */
@@ -48,10 +49,10 @@ async function preparedStop({ container }: Places, member: Member, [program = ''
   const { engine, name } = container(member)
   const opened = await engine.openExec(name, [`${libexec}/${program}`, ...rest], { timeoutMs: preparedMs }, signal)
   return {
-    async stop() {
+    async stop(limit) {
       opened.say('go')
-      const line = await opened.firstLine
-      const stopped = line === null ? undefined : stoppedSchema.safeParse(jsonOf(line)).data
+      const line = await within(limit, opened.firstLine, name)
+      const stopped = line === null ? undefined : stoppedSchema.safeParse(jsonOrNull(line)).data
       if (stopped !== undefined) return parseLsn(stopped.lsn)
       const { exitCode, stdout, stderr } = await opened.ended
       throw new HoldfastError('Conflict', `PostgreSQL in ${name} did not stop (${exitCode}): ${stdout.trim()} ${stderr.trim()}`.slice(0, 300))
@@ -59,12 +60,15 @@ async function preparedStop({ container }: Places, member: Member, [program = ''
   }
 }
 
-function jsonOf(text: string): unknown {
+async function within<T>(limit: AbortSignal, work: Promise<T>, name: string): Promise<T> {
+  const over = Promise.withResolvers<never>()
+  const end = (): void => over.reject(new HoldfastError('Conflict', `PostgreSQL in ${name} did not stop in time`))
+  if (limit.aborted) end()
+  limit.addEventListener('abort', end, { once: true })
   try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
+    return await Promise.race([work, over.promise])
+  } finally {
+    limit.removeEventListener('abort', end)
   }
 }
 
@@ -87,7 +91,7 @@ const rewoundSchema = z.object({ holdfast: z.string(), code: z.string(), message
 /** Errors: `Conflict` when it was not, and says why. */
 export async function rewindServer({ engine, name }: ReturnType<Places['container']>, signal: AbortSignal): Promise<ActionResult> {
   const { exitCode, stdout, stderr } = await engine.exec(name, [`${libexec}/rewind-server`], { timeoutMs: rewindMs }, signal)
-  const said = rewoundSchema.safeParse(jsonOf(stdout.trim().split('\n').at(-1) ?? '')).data
+  const said = rewoundSchema.safeParse(jsonOrNull(stdout.trim().split('\n').at(-1) ?? '')).data
   if (said?.code === 'TooSoon') return { records: [] }
   if (exitCode !== 0) throw new HoldfastError('Conflict', `The former server in ${name} was not wound back (${exitCode}): ${said?.message ?? stderr.trim()}`.slice(0, 300))
   if (said?.code !== 'Rewound') return { records: [] }

@@ -49,7 +49,7 @@ export class Upgrade implements Way {
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(standaloneServer, forMs, budget)
       this.#session.mark('held')
-      const end = await prepared.stop()
+      const end = await prepared.stop(budget)
       this.#session.mark('stopped')
       // every one of them: whoever leads then, should the first one die at that moment, lacks nothing
       await Promise.all(members.map((member) => hasReceived(member, end, budget)))
