@@ -50,11 +50,10 @@ async function toStandard(context: DemoContext, id: string, say: Say): Promise<v
     generation === observedGeneration && ['Ready', 'BackupsHealthy'].every((wanted) => status.conditions.some((one) => one.type === wanted && one.status === 'true')))
 }
 
-/** After an upgrade: the way back needs it. */
+/** After an upgrade, and after the loss of a leader: the way back needs it. */
 async function formerFollows(context: DemoContext, id: string, say: Say): Promise<void> {
   say('waiting for the former server to follow the cluster')
-  await looked(context, id, 'the former server to follow the cluster', ({ instances }) =>
-    instances.some(({ role, members }) => role === 'rollbackTarget' && members.every((member) => member.role === 'standby')))
+  await looked(context, id, 'the former server to follow the cluster', ({ status }) => status.rollback?.ready === true)
 }
 
 async function move(context: DemoContext, id: string, kind: 'upgradeToHa' | 'rollback', event: string, say: Say): Promise<Seen> {

@@ -20,6 +20,8 @@ const lookMs = 300
 const readyMs = 60_000
 const followMs = 15 * 60_000
 
+const cancelled: Decision = { part: soon, next: { to: 'finish', outcome: 'cancelled', because: 'it was cancelled; the cluster serves on' } }
+
 export const rollbackMachine: Machine = {
   kind: 'rollback',
   version: 1,
@@ -42,7 +44,7 @@ function preflight(input: MachineInput): Decision {
   const { desired, observed, operation } = input
   const [serving, former] = [servingInstance(desired), instanceWith(desired, 'rollbackTarget')]
   if (former === undefined) return failed('TargetMissing', 'the former server is gone', 'The cluster serves on; its backups are the way to an earlier state.')
-  if (movingNotes.parse(operation.notes).cancelRequested) return { part: soon, next: { to: 'finish', outcome: 'cancelled', because: 'it was cancelled; the cluster serves on' } }
+  if (movingNotes.parse(operation.notes).cancelRequested) return cancelled
   const leader = serving === undefined ? null : leaderOf(observed, serving)
   const missing = leader === null ? 'a member to lead the cluster' : serverBehind(input, former, leader) ?? unready(input)
   if (missing === null) return { part: soon, next: { to: 'enter', phase: 'movingClients', because: 'the former server follows closely' } }
@@ -56,6 +58,9 @@ function movingClients(input: MachineInput): Decision {
   // the places were changed, and this controller's predecessor died before it wrote so
   if (from?.kind === 'standalone') return { part: soon, next: { to: 'enter', phase: 'awaitingFollower', because: 'the server serves' } }
   if (from === undefined || to === undefined) return failed('TargetMissing', 'the former server is gone', 'Look at the events of this database.')
+  const { attempted, cancelRequested } = movingNotes.parse(operation.notes)
+  // asked for while this phase was being entered
+  if (cancelRequested && !attempted) return cancelled
   const { budgetMs } = rollbackInputSchema.parse(operation.input)
   return moveClients(input, from, to, budgetMs, 'awaitingFollower', (reason) => failed('WentBack', reason, 'The cluster serves as before. Ask again when that is over.'))
 }

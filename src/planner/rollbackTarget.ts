@@ -75,7 +75,8 @@ function planFollowing(input: PlanInput, member: Member, serving: Instance | und
 function planRewind({ desired, observed, now }: PlanInput, { timeline }: PostgresSeen, target: Target, serving: Instance | undefined): Part {
   const leader = serving === undefined ? null : primaryMember(observed, serving)
   if (leader === null || serving === undefined || !isWhole(observed, serving) || isMovingClients(desired)) return nothing
-  if (senderNamed(leader.postgres, followerSlotName) !== undefined || timeline >= leader.postgres.timeline) return nothing
+  // one that went another way is connected all the time, and gets nothing
+  if (senderNamed(leader.postgres, followerSlotName)?.state === 'streaming' || timeline >= leader.postgres.timeline) return nothing
   const condition = desired.database.conditions.find(({ type, status }) => type === 'RollbackReady' && status === 'false')
   const isOld = condition !== undefined && now.getTime() - condition.changedAt.getTime() > rewindAfterMs
   if (!isOld) return waitFor('the former server to stream from the leader', laterMs)

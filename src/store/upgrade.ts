@@ -152,7 +152,7 @@ export async function changePlaces(sql: Sql, keyring: Keyring, databaseId: strin
   )
   await sql.run(
     `update instances
-        set role = 'serving', kept_until = null, initialised_at = coalesce(initialised_at, now()), system_identifier = coalesce(system_identifier, $2), repository_path = $3, repository_cipher = $4
+        set role = 'serving', kept_until = null, last_leader = null, initialised_at = coalesce(initialised_at, now()), system_identifier = coalesce(system_identifier, $2), repository_path = $3, repository_cipher = $4
       where id = $1`,
     [toId, systemIdentifier, from.path, sealedFor(toId, from)],
   )

@@ -17,6 +17,8 @@ local answer_seconds <const> = 1
 local look_ms <const> = 100
 -- When each ends by itself: of pools, and of servers.
 local paused, spared = {}, {}
+-- By when whoever limits the pools to one server will have ended that; nil: they are not limited.
+local limited = nil
 
 local function seconds()
   local now = core.now()
@@ -83,6 +85,7 @@ end
 -- has its size again by the same packet, and PgBouncer begins nothing between two statements of one.
 local function run_between_logins(tcp, statement, pool, wait_seconds)
   local ends = seconds() + wait_seconds
+  limited = ends
   local failure, rows = run(tcp, limit(1)), {}
   while failure == nil and seconds() < ends do
     local under_way = 0
@@ -94,7 +97,9 @@ local function run_between_logins(tcp, statement, pool, wait_seconds)
     core.msleep(2)
   end
   tcp:send(query(limit(pool_size)) .. query(statement))
-  return read_answer(tcp) or read_answer(tcp)
+  failure = read_answer(tcp)
+  if failure == nil then limited = nil end
+  return failure or read_answer(tcp)
 end
 
 -- PgBouncer's console knows the user pgbouncer by the system's user behind the socket. Nil, or what went wrong; and whether it was
@@ -193,6 +198,8 @@ local function due(ends)
 end
 
 local function end_what_is_due()
+  -- whoever limited it was not heard any more
+  if limited ~= nil and limited < seconds() and ask(limit(pool_size), answer_seconds) == nil then limited = nil end
   for name, at in pairs(spared) do
     local server = core.backends["be_ro"].servers[name]
     -- once it is down, the checks know best when it is fit for readers again

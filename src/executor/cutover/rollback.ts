@@ -13,7 +13,7 @@ import { followingConfigurationOf } from '../../render/clusterMemberBlueprint.ts
 import type { Way, Window } from './cutover.ts'
 import { markOf, noPause, pauseFor, standbyKey, type Decision } from './decision.ts'
 import { ensureRunning, prepareLeaderStop, setFence } from './server.ts'
-import { againMs, hasReceived, standingOf, type Session } from './session.ts'
+import { againMs, hasReceived, type Session } from './session.ts'
 
 /** Every member looks once a second. */
 const pausedMs = 10_000
@@ -43,7 +43,10 @@ export class Rollback implements Way {
     await target.execute(makeSlotSql, [followerSlotName], signal)
     for (const connection of [source, target]) await connection.execute('checkpoint', [], signal)
     const following = this.#following()
-    const decision = await this.#paused(source)
+    const decision = await this.#paused()
+    // the last word: since then no other member can have come to lead
+    if ((await this.#session.leader()).id !== leader.id) throw new HoldfastError('Conflict', 'another member leads the cluster by now')
+    await this.#session.checkFollows(source, target)
     const prepared = await prepareLeaderStop(places, leader, order.operationId, signal)
     await source.execute('checkpoint', [], signal)
     await routes.readsToStandalone(signal)
@@ -64,15 +67,13 @@ export class Rollback implements Way {
   }
 
   /** From here on nobody is promoted in place of a leader that stops, and nobody starts it again: until all members know, it does not stop. */
-  async #paused(source: PostgresConnection): Promise<Decision> {
-    const { order, places, signal } = this.#session
+  async #paused(): Promise<Decision> {
+    const { order, places } = this.#session
     const decision = await this.#session.readDecision()
     if (decision.follows) throw new HoldfastError('Conflict', 'the cluster was told to follow already')
     const paused = await this.#session.decide(decision, pauseFor(order.operationId))
     const limit = this.#session.within(pausedMs)
     await Promise.all(places.cluster.members.map((member) => this.#knowsPause(member, limit)))
-    // who led when all of this began leads still
-    if ((await standingOf(source, signal)).recovers) throw new HoldfastError('Conflict', 'another member leads the cluster by now')
     return paused
   }
 

@@ -20,6 +20,8 @@ export interface Standing {
   readonly recovers: boolean
   readonly systemIdentifier: string
   readonly lsn: Lsn | null
+  /** Of who takes writes: what it writes on. Of who follows: what it receives now; null when nothing is streamed to it. */
+  readonly timeline: number | null
 }
 
 export class Session {
@@ -89,10 +91,15 @@ export class Session {
     return patroniOf(this.tools.postgres, this.desired, this.places.scope, member)
   }
 
-  /** Errors: `Conflict` unless `follower` holds the same data as `source`, follows, and is not far behind. */
+  /**
+   * Errors: `Conflict` unless `follower` holds the same data as `source`, follows, and is not far behind. On the same timeline: one that
+   * received more of an older one than the source has does not lack anything by its position, and still does not hold what the source
+   * acknowledged.
+   */
   async checkFollows(source: PostgresConnection, follower: PostgresConnection): Promise<void> {
     const [from, to] = await Promise.all([standingOf(source, this.signal), standingOf(follower, this.signal)])
     if (from.recovers || !to.recovers || from.systemIdentifier !== to.systemIdentifier) throw new HoldfastError('Conflict', 'the one does not follow the other any more')
+    if (to.timeline === null || from.timeline !== to.timeline) throw new HoldfastError('Conflict', 'who is to take over does not receive what is written now')
     if (to.lsn === null || from.lsn === null || from.lsn - to.lsn > mostLagBytes) throw new HoldfastError('Conflict', 'who is to take over lags behind')
   }
 
@@ -140,9 +147,11 @@ export class Session {
 
 const standingQuery = {
   name: 'standing',
-  row: z.object({ recovers: z.boolean(), systemIdentifier: z.string(), lsn: lsnSchema.nullable() }),
+  row: z.object({ recovers: z.boolean(), systemIdentifier: z.string(), lsn: lsnSchema.nullable(), timeline: z.number().nullable() }),
   text: `select pg_catalog.pg_is_in_recovery() as recovers, (select system_identifier::text from pg_catalog.pg_control_system()) as "systemIdentifier",
-                case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_receive_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::text as lsn`,
+                case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_receive_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::text as lsn,
+                case when pg_catalog.pg_is_in_recovery() then (select received_tli from pg_catalog.pg_stat_wal_receiver where status = 'streaming')
+                     else ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::integer end as timeline`,
 }
 const receivedQuery = { name: 'received', row: z.object({ lsn: lsnSchema.nullable() }), text: 'select pg_catalog.pg_last_wal_receive_lsn()::text as lsn' }
 
