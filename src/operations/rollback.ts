@@ -11,9 +11,9 @@ import { primaryMember } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
 import { behindOf, serverBehind } from './following.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
-import { budgetSchema, moveClients, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
+import { moveClients, movingInput, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
 
-export const rollbackInputSchema = z.object({ budgetMs: budgetSchema })
+export const rollbackInputSchema = z.object(movingInput)
 
 const lookMs = 300
 /** Whoever wants to go back wants it now: what is not ready by then is told instead. */
@@ -61,8 +61,10 @@ function movingClients(input: MachineInput): Decision {
   const { attempted, cancelRequested } = movingNotes.parse(operation.notes)
   // asked for while this phase was being entered
   if (cancelRequested && !attempted) return cancelled
-  const { budgetMs } = rollbackInputSchema.parse(operation.input)
-  return moveClients(input, from, to, budgetMs, 'awaitingFollower', (reason) => failed('WentBack', reason, 'The cluster serves as before. Ask again when that is over.'))
+  return moveClients(input, {
+    from, to, next: 'awaitingFollower', again: 'preflight',
+    wentBack: (reason) => failed('WentBack', reason, 'The cluster serves as before. Ask again when that is over.'),
+  })
 }
 
 /** It serves already; whether the way forward is open again is another matter. */

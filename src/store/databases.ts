@@ -12,7 +12,7 @@ import { createDatabase, createRestored, type NewDatabase, type RestoredDatabase
 import { beginOverlap, insertCredential, newPassword, roleName, type IssuedCredential } from './credentials.ts'
 import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { databaseView } from './databaseView.ts'
-import { cancelOperation, orderRollback, orderUpgrade, type RollbackOrder, type UpgradeOrder } from './upgrade.ts'
+import { cancelOperation, orderRollback, orderUpgrade, type MoveOrder, type UpgradeOrder } from './upgrade.ts'
 import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
 import { found } from './notFound.ts'
@@ -52,7 +52,7 @@ export interface DatabaseStore {
   /** An upgrade to a cluster; a dry run only says what stands in its way. Errors: see `orderUpgrade`. */
   orderUpgrade(databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView>
   /** Back to the server that follows since the upgrade. Errors: see `orderRollback`. */
-  orderRollback(databaseId: string, order: RollbackOrder, actor: Actor): Promise<OperationView>
+  orderRollback(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
   /** Errors: see `cancelOperation`. */
   cancelOperation(operationId: string, actor: Actor): Promise<OperationView>
   orderOfCluster(databaseId: string, order: ClusterOrder, actor: Actor): Promise<OperationView>
