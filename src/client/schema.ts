@@ -1456,6 +1456,8 @@ export interface paths {
                         kind: "upgradeToHa";
                         /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
                         budgetMs?: number;
+                        /** @description Performs it on a copy restored from the newest backup, removes that, and tells in `progress` how long clients would wait: the operation rehearseUpgrade */
+                        rehearse?: boolean;
                     } | {
                         /** @enum {string} */
                         kind: "rollback";
@@ -1633,7 +1635,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End an upgrade or a rollback before clients are moved; whoever serves is as it was */
+        /** End an upgrade or a rollback before clients are moved, or a rehearsal; whoever serves is as it was */
         post: {
             parameters: {
                 query?: never;
@@ -2107,7 +2109,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "rehearseUpgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2125,7 +2127,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "rehearseUpgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2373,6 +2375,8 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
+            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;
@@ -2493,6 +2497,8 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
+            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;

@@ -30,9 +30,9 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
     }),
     ordered(surroundings, {
       usage: 'upgrade-to-ha <databaseId>', about: 'Make a cluster of one server, under its clients',
-      options: [['--dry-run', 'only say what stands in its way'], ['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
-      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
-      order: ({ budgetMs }) => ({ kind: 'upgradeToHa', ...(budgetMs === undefined ? {} : { budgetMs }) }),
+      options: [['--dry-run', 'only say what stands in its way'], ['--rehearse', 'on a copy restored from the newest backup, to say how long clients would wait'], ['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), rehearse: z.boolean().default(false), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
+      order: ({ budgetMs, rehearse }) => ({ kind: 'upgradeToHa', ...(rehearse && { rehearse }), ...(budgetMs === undefined ? {} : { budgetMs }) }),
       query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
     }),
     ordered(surroundings, {
