@@ -42,14 +42,15 @@ describe('a rehearsal of an upgrade', () => {
 
   /** `each`: asked again and again meanwhile. */
   async function untilEnded({ id }: Operation, each: () => Promise<void> = () => Promise.resolve()): Promise<Operation & { readonly phases: readonly string[] }> {
-    const phases = new Set<string>()
+    const began = performance.now()
+    const phases = new Map<string, number>()
     const ended = await until('the operation to end', async () => {
       const seen = await answerOf(service.api.GET('/v1/operations/{id}', { params: { path: { id } } }))
-      phases.add(seen.phase)
+      if (!phases.has(seen.phase)) phases.set(seen.phase, Math.round((performance.now() - began) / 1_000))
       await each()
       return seen.outcome === null ? new NotYet(`${seen.phase}: ${seen.waitingFor ?? ''} ${JSON.stringify(seen.progress)}`) : seen
     }, { limitMs: operationLimitMs, everyMs: 200 })
-    return { ...ended, phases: [...phases] }
+    return { ...ended, phases: [...phases].map(([phase, seconds]) => `${phase} after ${seconds} s`) }
   }
 
   const copiesOf = async () => (await answerOf(service.api.GET('/v1/projects/{id}/databases', { params: { path: { id: projectId } } }))).items.filter(({ rehearsalOf }) => rehearsalOf !== null)
