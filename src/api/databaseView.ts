@@ -12,9 +12,9 @@ type Shown = z.output<typeof database>
 
 export async function showDatabase({ live }: Pick<ApiParts, 'live'>, view: DatabaseView): Promise<Shown> {
   const members = (await live?.of(view.id)) ?? []
-  const { id, name, team, project, databaseName, tier, topology, durability, storageBytes, paused, generation, observedGeneration, createdAt } = view
+  const { id, name, team, project, databaseName, tier, topology, durability, storageBytes, paused, generation, observedGeneration, createdAt, rehearsalOf } = view
   return {
-    id, name, team, project, databaseName, tier, topology, durability, storageBytes, paused, generation, observedGeneration, createdAt,
+    id, name, team, project, databaseName, tier, topology, durability, storageBytes, paused, generation, observedGeneration, createdAt, rehearsalOf,
     tierFacts: showTier(tier),
     allowList: [...view.allowList],
     deletion: view.deletion === null ? null : { ...view.deletion, remaining: [...view.deletion.finalizers] },

@@ -1461,6 +1461,8 @@ export interface paths {
                          * @enum {string}
                          */
                         window?: "hold" | "readOnly";
+                        /** @description Performs it on a copy restored from the newest backup, removes that, and tells in `progress` how long clients would wait: the operation rehearseUpgrade */
+                        rehearse?: boolean;
                     } | {
                         /** @enum {string} */
                         kind: "rollback";
@@ -1643,7 +1645,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End an upgrade or a rollback before clients are moved; whoever serves is as it was */
+        /** End an upgrade or a rollback before clients are moved, or a rehearsal; whoever serves is as it was */
         post: {
             parameters: {
                 query?: never;
@@ -2117,7 +2119,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "rehearseUpgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2135,7 +2137,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "rehearseUpgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2383,6 +2385,8 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
+            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;
@@ -2503,6 +2507,8 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
+            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;

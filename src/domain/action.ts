@@ -143,6 +143,12 @@ export type StoreRecord =
   | { readonly kind: 'placesChanged'; readonly fromId: string; readonly toId: string; readonly systemIdentifier: string; readonly keptForMs: number }
   /** What an action found out for the operation that asked for it. */
   | { readonly kind: 'operationNoted'; readonly operationId: string; readonly notes: Readonly<Record<string, unknown>> }
+  /** A copy of the database is to be restored from its newest backup; what stands in the way is noted as `refused`. */
+  | { readonly kind: 'rehearsalMade'; readonly operationId: string }
+  /** The copy is to be upgraded, on the terms of the rehearsal; what stands in the way is noted as `refused`. */
+  | { readonly kind: 'rehearsalUpgradeOrdered'; readonly operationId: string; readonly input: Readonly<Record<string, unknown>> }
+  /** The copy is to be deleted, and its backups with it. */
+  | { readonly kind: 'rehearsalRemoved' }
   | { readonly kind: 'requestBackup'; readonly instanceId: string; readonly backup: 'full' | 'incremental'; readonly trigger: 'initial' | 'scheduled' | 'final' }
   | { readonly kind: 'backupState'; readonly backupId: string; readonly state: BackupState; readonly facts?: BackupFacts }
   /** The data volume of a member was made, or grown, to this size; null: it was removed with its disk. */

@@ -118,7 +118,7 @@ export interface Backup {
   readonly failure: { readonly code: string; readonly message: string } | null
 }
 
-export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier', 'upgradeToHa', 'rollback'] as const
+export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier', 'upgradeToHa', 'rollback', 'rehearseUpgrade'] as const
 export type OperationKind = (typeof operationKinds)[number]
 
 export interface Operation {
@@ -132,6 +132,24 @@ export interface Operation {
   readonly phaseEnteredAt: Date
   readonly progressedAt: Date
   readonly progress: unknown
+}
+
+/** A copy on which the upgrade of a database is tried, as far as whoever tries it wants to know. */
+export interface Rehearsal {
+  readonly databaseId: string
+  readonly name: string
+  readonly conditions: readonly Condition[]
+  readonly isDeleting: boolean
+  /** Nothing of it will be left, no backup either. */
+  readonly leavesNothing: boolean
+  /** The unfinished one, else the last one. */
+  readonly operation: RehearsedOperation | null
+}
+
+export interface RehearsedOperation extends Pick<Operation, 'kind' | 'phase' | 'progress' | 'createdAt' | 'phaseEnteredAt'> {
+  readonly finishedAt: Date | null
+  readonly outcome: 'succeeded' | 'failed' | 'cancelled' | null
+  readonly failure: { readonly code: string; readonly message: string; readonly next?: string | undefined } | null
 }
 
 /** In the order in which they are worked off. */
@@ -166,6 +184,8 @@ export interface Database {
   readonly backupsKeptUntil: Date | null
   readonly finalizers: readonly Finalizer[]
   readonly removedAt: Date | null
+  /** Of a copy on which an upgrade is rehearsed: whose. */
+  readonly rehearsalOf: string | null
 }
 
 export interface Desired {
@@ -187,6 +207,8 @@ export interface Desired {
   /** Newest first: of each instance all open ones and those that schedule and retention need. */
   readonly backups: readonly Backup[]
   readonly operation: Operation | null
+  /** Its own copy, until nothing of that is left. */
+  readonly rehearsal: Rehearsal | null
   /** While an endpoint is being taken over: the endpoint of the database it is taken from. */
   readonly peerEndpoint: { readonly databaseId: string; readonly endpoint: Endpoint } | null
 }

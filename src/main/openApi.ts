@@ -2,16 +2,15 @@
 import { readFile } from 'node:fs/promises'
 import { createApi } from '../api/server.ts'
 import { usualLimits, type ReadinessCheck } from '../api/settings.ts'
-import { databasePortRange } from '../bootstrap/embedded.ts'
 import type { Config } from '../config.ts'
 import type { Loop } from '../controller/loop.ts'
 import { describeError } from '../domain/errors.ts'
-import { shortId } from '../domain/names.ts'
 import type { CertificateIssuer } from '../domain/ports.ts'
 import { createIdentity, type Identity } from '../pki/identity.ts'
-import type { Provisioning, Store } from '../store/store.ts'
+import type { Store } from '../store/store.ts'
 import type { Logger, Metrics } from '../telemetry.ts'
 import type { Ground } from './ground.ts'
+import { provisioningOf } from './provisioning.ts'
 
 export interface ApiInputs {
   readonly ground: Ground
@@ -65,16 +64,6 @@ function apiNames({ api, endpoint }: Config): string[] {
   const everywhere = ['0.0.0.0', '::']
   const names = ['localhost', '127.0.0.1', api.listenAddress, endpoint.publicHost.toLowerCase()]
   return [...new Set(names)].filter((name) => !everywhere.includes(name)).sort()
-}
-
-function provisioningOf({ config, images }: Ground): Provisioning {
-  const { domain, publicHost, portRange } = config.endpoint
-  return {
-    images,
-    endpointHost: (databaseId, name) => (domain === undefined ? publicHost.toLowerCase() : `${name}-${shortId(databaseId)}.${domain}`),
-    portRanges: { public: { from: portRange.first, to: portRange.last }, internal: databasePortRange(config) },
-    networkPool: config.networkPool,
-  }
 }
 
 async function readiness(store: Store, loop: Loop): Promise<ReadinessCheck[]> {

@@ -10,17 +10,19 @@ import type { SigningAuthority } from '../pki/issuer.ts'
 import { authorityOf } from '../pki/authority.ts'
 import { migrate } from '../store/migrate.ts'
 import { createPool } from '../store/pool.ts'
-import { createStore, type AuthorityRecord, type Store } from '../store/store.ts'
+import { createStore, type AuthorityRecord, type Provisioning, type Store } from '../store/store.ts'
 import { recordOf } from './authorityRecord.ts'
 import type { Ground } from './ground.ts'
+import { provisioningOf } from './provisioning.ts'
 
 export interface OpenStore {
   readonly pool: pg.Pool
   readonly store: Store
 }
 
-export async function openStore({ config, keyring, first, hosts, controlDatabase }: Ground): Promise<OpenStore> {
-  const open = openPool(controlDatabase, keyring)
+export async function openStore(ground: Ground): Promise<OpenStore> {
+  const { config, keyring, first, hosts, controlDatabase } = ground
+  const open = openPool(controlDatabase, keyring, provisioningOf(ground))
   const { pool, store } = open
   await migrate(pool)
   await store.installation.ensure(config.installation)
@@ -47,9 +49,9 @@ export async function attachStore(config: Config, signal: AbortSignal): Promise<
   return openPool(controlDatabase, keyring)
 }
 
-function openPool({ url, tls }: ControlConnection, keyring: Keyring): OpenStore {
+function openPool({ url, tls }: ControlConnection, keyring: Keyring, provisioning?: Provisioning): OpenStore {
   const pool = createPool({ url, applicationName: 'holdfast', ...(tls !== null && { tls }) })
-  return { pool, store: createStore({ pool, keyring }) }
+  return { pool, store: createStore({ pool, keyring, ...(provisioning !== undefined && { provisioning }) }) }
 }
 
 /** Which authority signs is asked at each certificate: another controller may have rolled it over. */

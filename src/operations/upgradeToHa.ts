@@ -71,7 +71,7 @@ function preflight(input: MachineInput): Decision {
 }
 
 /** The serving standalone; null while it cannot be seen to take writes. */
-function sourceOf({ desired, observed }: MachineInput): Primary | null {
+export function sourceOf({ desired, observed }: MachineInput): Primary | null {
   const serving = servingInstance(desired)
   return serving?.kind === 'standalone' ? primaryMember(observed, serving) : null
 }

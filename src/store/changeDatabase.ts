@@ -40,21 +40,24 @@ const changingRow = z.object({
 })
 
 export async function changeDatabase<T>(database: ControlDatabase, databaseId: string, change: (sql: Sql, changing: Changing) => Promise<T>): Promise<T> {
-  return database.transaction(async (sql) => {
-    await sql.run(`update work_items set wake_seq = wake_seq + 1, due_at = now() where database_id = $1`, [databaseId])
-    const row = await sql.maybe(
-      changingRow,
-      `select p.team_id as "teamId", d.name, d.database_name as "databaseName", d.tier, d.topology, d.storage_bytes as "storageBytes",
-              d.paused as "isPaused", d.deletion_requested_at is not null as "isDeleting", d.finalizers
-         from databases d join projects p on p.id = d.project_id where d.id = $1 for no key update of d`,
-      [databaseId],
-    )
-    const changing = found(row, 'database', databaseId)
-    return change(sql, {
-      ...changing,
-      raiseGeneration: () => raiseGeneration(sql, databaseId),
-      tell: async (event) => void (await appendEvents(sql, changing.teamId, [{ databaseId, ...event }])),
-    })
+  return database.transaction((sql) => changeWithin(sql, databaseId, change))
+}
+
+/** Within a transaction that has told no event yet. */
+export async function changeWithin<T>(sql: Sql, databaseId: string, change: (sql: Sql, changing: Changing) => Promise<T>): Promise<T> {
+  await sql.run(`update work_items set wake_seq = wake_seq + 1, due_at = now() where database_id = $1`, [databaseId])
+  const row = await sql.maybe(
+    changingRow,
+    `select p.team_id as "teamId", d.name, d.database_name as "databaseName", d.tier, d.topology, d.storage_bytes as "storageBytes",
+            d.paused as "isPaused", d.deletion_requested_at is not null as "isDeleting", d.finalizers
+       from databases d join projects p on p.id = d.project_id where d.id = $1 for no key update of d`,
+    [databaseId],
+  )
+  const changing = found(row, 'database', databaseId)
+  return change(sql, {
+    ...changing,
+    raiseGeneration: () => raiseGeneration(sql, databaseId),
+    tell: async (event) => void (await appendEvents(sql, changing.teamId, [{ databaseId, ...event }])),
   })
 }
 

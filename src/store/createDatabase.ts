@@ -12,7 +12,7 @@ import { appendEvents } from './events.ts'
 import { allowTopology } from './highAvailability.ts'
 import { notFound } from './notFound.ts'
 import { getOperation, insertOperation } from './operations.ts'
-import { databaseNameFor, insertDatabase, newIds, type Provisioning } from './provision.ts'
+import { databaseNameFor, insertDatabase, newIds, type NewIds, type Provisioning } from './provision.ts'
 import { chooseRestoreSource, type ChosenSource, type RestorePoint } from './restoreSource.ts'
 import type { Sql } from './sql.ts'
 import type { ControlDatabase } from './transaction.ts'
@@ -68,26 +68,40 @@ export async function createDatabase(
 export async function createRestored(
   database: ControlDatabase, keyring: Keyring, request: RestoredDatabase, actor: Actor,
 ): Promise<{ readonly database: DatabaseView; readonly operation: OperationView }> {
-  const { topology = 'standalone', durability = 'strict' } = request
-  const ids = newIds(topology)
+  const ids = newIds(request.topology ?? 'standalone')
   const [operationId, credentialId] = [randomUUID(), randomUUID()]
   return database.transaction(async (sql) => {
-    const teamId = await teamOfProject(sql, request.projectId)
-    const source = await sourceOf(sql, request.sourceDatabaseId, teamId)
-    const chosen = await chooseRestoreSource(sql, request.sourceDatabaseId, request)
-    const tier = request.tier ?? source.tier
-    await allowTopology(sql, teamId, tier, topology)
-    const storageBytes = request.storageBytes ?? source.storageBytes
-    refuseSmaller(storageBytes, source.storageBytes)
-    const credential = await copyCredential(sql, keyring, request.sourceDatabaseId, credentialId)
-    const allowList = request.allowList ?? source.allowList
-    const rows = { ...request, topology, durability, ids, databaseName: source.databaseName, tier, storageBytes, allowList }
-    await insertDatabase(sql, keyring, { ...rows, role: 'restoring', credential })
-    await insertOperation(sql, { id: operationId, databaseId: ids.database, kind: 'restore', input: chosen.source }, actor)
-    await keepSource(sql, request.sourceDatabaseId)
+    const { teamId, chosen } = await insertRestored(sql, keyring, request, { ids, operationId, credentialId }, actor)
     await writeRestoreStory(sql, request, chosen, { teamId, databaseId: ids.database, operationId }, actor)
     return { database: await databaseView(sql, ids.database), operation: await getOperation(sql, operationId) }
   })
+}
+
+export interface RestoredIds {
+  readonly ids: NewIds
+  readonly operationId: string
+  readonly credentialId: string
+}
+
+/** The rows alone. Errors: those of `createRestored`. */
+export async function insertRestored(
+  sql: Sql, keyring: Keyring, request: RestoredDatabase, { ids, operationId, credentialId }: RestoredIds, actor: Actor,
+): Promise<{ readonly teamId: string; readonly chosen: ChosenSource }> {
+  const { topology = 'standalone', durability = 'strict' } = request
+  const teamId = await teamOfProject(sql, request.projectId)
+  const source = await sourceOf(sql, request.sourceDatabaseId, teamId)
+  const chosen = await chooseRestoreSource(sql, request.sourceDatabaseId, request)
+  const tier = request.tier ?? source.tier
+  await allowTopology(sql, teamId, tier, topology)
+  const storageBytes = request.storageBytes ?? source.storageBytes
+  refuseSmaller(storageBytes, source.storageBytes)
+  const credential = await copyCredential(sql, keyring, request.sourceDatabaseId, credentialId)
+  const allowList = request.allowList ?? source.allowList
+  const rows = { ...request, topology, durability, ids, databaseName: source.databaseName, tier, storageBytes, allowList }
+  await insertDatabase(sql, keyring, { ...rows, role: 'restoring', credential })
+  await insertOperation(sql, { id: operationId, databaseId: ids.database, kind: 'restore', input: chosen.source }, actor)
+  await keepSource(sql, request.sourceDatabaseId)
+  return { teamId, chosen }
 }
 
 const projectRow = z.object({ teamId: z.string() })

@@ -34,6 +34,7 @@ export const databaseShape = {
   backupsKeptUntil: time.nullable(),
   finalizers: z.array(z.enum(finalizers)),
   removedAt: time.nullable(),
+  rehearsalOf: z.string().nullable(),
 }
 
 export const databaseRow: z.ZodType<Database> = z.object(databaseShape)
@@ -43,4 +44,4 @@ export const databaseColumns = `
   d.allow_list as "allowList", d.paused, d.images, d.extra_certificate_names as "extraCertificateNames",
   d.generation, d.observed_generation as "observedGeneration", d.conditions, d.created_at as "createdAt",
   d.deletion_requested_at as "deletionRequestedAt", d.final_backup as "finalBackup",
-  d.backups_kept_until as "backupsKeptUntil", d.finalizers, d.removed_at as "removedAt"`
+  d.backups_kept_until as "backupsKeptUntil", d.finalizers, d.removed_at as "removedAt", d.rehearsal_of as "rehearsalOf"`

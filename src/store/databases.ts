@@ -17,6 +17,7 @@ import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
 import { found } from './notFound.ts'
 import { patchDatabase, type DatabasePatch } from './patchDatabase.ts'
+import { orderRehearsal } from './rehearsal.ts'
 import type { Sql } from './sql.ts'
 import { startOperation, type OperationRequest } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
@@ -51,6 +52,8 @@ export interface DatabaseStore {
   /** Also `NotHighlyAvailable`, `DatabaseNotReady`, `MemberIsLeader`, and `InvalidRequest` for a member that it does not have. */
   /** An upgrade to a cluster; a dry run only says what stands in its way. Errors: see `orderUpgrade`. */
   orderUpgrade(databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView>
+  /** That upgrade, tried on a copy. Errors: see `orderRehearsal`. */
+  orderRehearsal(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
   /** Back to the server that follows since the upgrade. Errors: see `orderRollback`. */
   orderRollback(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
   /** Errors: see `cancelOperation`. */
@@ -71,6 +74,7 @@ export function databaseStore(database: ControlDatabase, keyring: Keyring): Data
     requestBackup: (databaseId, kind, actor) => requestBackup(database, databaseId, kind, actor),
     startOperation: (databaseId, operation, actor) => startOperation(database, databaseId, operation, actor),
     orderUpgrade: (databaseId, order, actor) => orderUpgrade(database, keyring, databaseId, order, actor),
+    orderRehearsal: (databaseId, order, actor) => orderRehearsal(database, databaseId, order, actor),
     orderRollback: (databaseId, order, actor) => orderRollback(database, databaseId, order, actor),
     cancelOperation: (operationId, actor) => cancelOperation(database, operationId, actor),
     orderOfCluster: (databaseId, order, actor) => orderOfCluster(database, databaseId, order, actor),

@@ -3,10 +3,10 @@
  * members with the volumes, the database itself with its last backup.
  */
 import { z } from 'zod'
-import { operationKinds, type Finalizer } from '../domain/desired.ts'
+import { operationKinds, type Finalizer, type OperationKind } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { writeAudit, type Actor } from './actor.ts'
-import { changeDatabase, refusePaused, type Changing } from './changeDatabase.ts'
+import { changeDatabase, changeWithin, refusePaused, type Changing } from './changeDatabase.ts'
 import { databaseView } from './databaseView.ts'
 import { finishOperation } from './operations.ts'
 import type { Sql } from './sql.ts'
@@ -24,6 +24,7 @@ export async function requestDeletion(database: ControlDatabase, databaseId: str
   return changeDatabase(database, databaseId, async (sql, change) => {
     requireConfirmation(change, request)
     refusePaused(change)
+    if (!(await removeCopy(sql, databaseId))) throw inProgress('rehearseUpgrade')
     await endOperation(sql, databaseId)
     const { finalBackup, keepBackupsDays } = request
     await sql.run(
@@ -48,14 +49,54 @@ function requireConfirmation({ name }: Changing, { confirmName }: DeletionReques
 }
 
 const operationRow = z.object({ id: z.string(), kind: z.enum(operationKinds), phase: z.string() })
+type Unfinished = z.output<typeof operationRow>
 
 /** What an operation does to this database alone goes with it; a takeover may be half-way between two databases, and clients half-way between two servers. */
 async function endOperation(sql: Sql, databaseId: string): Promise<void> {
-  const operation = await sql.maybe(operationRow, `select id, kind, phase from operations where database_id = $1 and finished_at is null for no key update`, [databaseId])
+  const operation = await findUnfinished(sql, databaseId)
   if (operation === undefined) return
-  const isHalfWay = operation.kind === 'takeOverEndpoint' || ((operation.kind === 'upgradeToHa' || operation.kind === 'rollback') && operation.phase === 'movingClients')
-  if (!isHalfWay) return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
-  throw new HoldfastError('OperationInProgress', `The operation ${operation.kind} on this database is not finished yet.`, { next: 'Wait until it has ended, then delete.' })
+  if (isHalfWay(operation)) throw inProgress(operation.kind)
+  return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
+}
+
+function findUnfinished(sql: Sql, databaseId: string): Promise<Unfinished | undefined> {
+  return sql.maybe(operationRow, `select id, kind, phase from operations where database_id = $1 and finished_at is null for no key update`, [databaseId])
+}
+
+function isHalfWay(operation: Unfinished): boolean {
+  return operation.kind === 'takeOverEndpoint' || ((operation.kind === 'upgradeToHa' || operation.kind === 'rollback') && operation.phase === 'movingClients')
+}
+
+function inProgress(kind: OperationKind): HoldfastError {
+  return new HoldfastError('OperationInProgress', `The operation ${kind} on this database is not finished yet.`, { next: 'Wait until it has ended, then delete.' })
+}
+
+/**
+ * Of a rehearsal: the copy goes with its backups, whatever it is doing and whoever paused it; not while its clients are between two servers,
+ * which takes seconds. Done again, or without a copy, nothing changes. Whether it goes, or is gone.
+ */
+export async function removeCopy(sql: Sql, databaseId: string): Promise<boolean> {
+  const copyId = await findCopy(sql, databaseId)
+  if (copyId === undefined) return true
+  return changeWithin(sql, copyId, async () => {
+    const operation = await findUnfinished(sql, copyId)
+    if (operation !== undefined && isHalfWay(operation)) return false
+    await sql.run(
+      `update databases
+          set deletion_requested_at = coalesce(deletion_requested_at, now()), final_backup = false, backups_kept_until = now(), paused = false, generation = generation + 1
+        where id = $1 and (deletion_requested_at is null or final_backup or paused or backups_kept_until > now())`,
+      [copyId],
+    )
+    // its event holds up the team's other ones: last
+    if (operation !== undefined) await finishOperation(sql, copyId, operation.id, 'cancelled', { message: 'the rehearsal is over' })
+    return true
+  })
+}
+
+const copyRow = z.object({ id: z.string() })
+
+export async function findCopy(sql: Sql, databaseId: string): Promise<string | undefined> {
+  return (await sql.maybe(copyRow, `select id from databases where rehearsal_of = $1`, [databaseId]))?.id
 }
 
 /** Done again, nothing changes. Two last databases of a project may each have left its networks to the other: the later one is not done yet. */

@@ -1,12 +1,12 @@
 /** Everything a pass needs about one database, in one statement and one parse; secrets are opened. */
 import { z } from 'zod'
 import {
-  certificateKey, instanceRoles, operationKinds, type ClusterScope, type Credential, type Desired, type Endpoint, type Instance, type KeyPair, type Operation,
+  certificateKey, instanceRoles, operationKinds, type ClusterScope, type Credential, type Desired, type Endpoint, type Instance, type KeyPair, type Operation, type Rehearsal,
 } from '../domain/desired.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { clusterUser } from '../domain/names.ts'
-import { backupRow } from './backups.ts'
-import { databaseShape } from './databaseRow.ts'
+import { backupRow, failureRow } from './backups.ts'
+import { conditionRow, databaseShape } from './databaseRow.ts'
 import { desiredStatement } from './desiredStatement.ts'
 import { hostRow } from './hosts.ts'
 import { openOnce, type OpenSecret } from './openedSecrets.ts'
@@ -104,6 +104,24 @@ const operationRow: z.ZodType<Operation> = z.object({
   progress: json,
 })
 
+const rehearsalRow: z.ZodType<Rehearsal> = z.object({
+  databaseId: z.string(),
+  name: z.string(),
+  conditions: z.array(conditionRow),
+  isDeleting: z.boolean(),
+  leavesNothing: z.boolean(),
+  operation: z.object({
+    kind: z.enum(operationKinds),
+    phase: z.string(),
+    progress: json,
+    createdAt: time,
+    phaseEnteredAt: time,
+    finishedAt: time.nullable(),
+    outcome: z.enum(['succeeded', 'failed', 'cancelled']).nullable(),
+    failure: failureRow.nullable(),
+  }).nullable(),
+})
+
 const desiredRow = z.object({
   database: z.object(databaseShape),
   team: named.extend({ haEnabled: z.boolean() }),
@@ -119,6 +137,7 @@ const desiredRow = z.object({
   activeAuthorityId: z.string(),
   backups: z.array(backupRow),
   operation: operationRow.nullable(),
+  rehearsal: rehearsalRow.nullable(),
   peerEndpoint: z.object({ databaseId: z.string(), endpoint: endpointRow }).nullable(),
 })
 

@@ -57,6 +57,16 @@ const operationRow = `
          o.phase_entered_at as "phaseEnteredAt", o.progressed_at as "progressedAt", o.progress
     from operations o where o.database_id = d.id and o.finished_at is null`
 
+const rehearsedRow = `
+  select o.kind, o.phase, o.outcome, o.failure, o.progress, o.created_at as "createdAt", o.phase_entered_at as "phaseEnteredAt", o.finished_at as "finishedAt"
+    from operations o where o.database_id = c.id order by (o.finished_at is null) desc, o.created_at desc limit 1`
+
+const rehearsalRow = `
+  select c.id as "databaseId", c.name, c.conditions, c.deletion_requested_at is not null as "isDeleting",
+         (c.deletion_requested_at is not null and not c.final_backup and c.backups_kept_until <= now()) as "leavesNothing",
+         ${single(rehearsedRow)} as operation
+    from databases c where c.rehearsal_of = d.id`
+
 const peerRow = `
   select e.database_id as "databaseId", (select to_json(peer) from (select ${endpointColumns}) peer) as endpoint
     from operations o join endpoints e on e.database_id = (o.input ->> 'fromDatabaseId')::uuid
@@ -81,6 +91,7 @@ export const desiredStatement = `
          authorities.active as "activeAuthorityId",
          ${list(backupRows)} as backups,
          ${single(operationRow)} as operation,
+         ${single(rehearsalRow)} as rehearsal,
          ${single(peerRow)} as "peerEndpoint"
     from databases d
     join projects p on p.id = d.project_id

@@ -6,10 +6,12 @@ import type { BackupState } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import { putCertificate, type IssuedCertificate } from './certificates.ts'
-import { finishFinalizer, removeIfFinished } from './deletion.ts'
+import { finishFinalizer, removeCopy, removeIfFinished } from './deletion.ts'
 import { setExtraCertificateNames, swapEndpoints } from './endpoints.ts'
 import { appendDatabaseEvents } from './events.ts'
 import { holdLease, type Lease } from './lease.ts'
+import type { Provisioning } from './provision.ts'
+import { makeCopy, orderUpgradeOfCopy } from './rehearsal.ts'
 import type { Sql } from './sql.ts'
 import type { ControlDatabase } from './transaction.ts'
 import { changePlaces, removeInstance } from './upgrade.ts'
@@ -22,14 +24,15 @@ export interface RecordStore {
   apply(lease: Lease, records: readonly StoreRecord[], issued?: readonly IssuedCertificate[]): Promise<void>
 }
 
-export function recordStore(database: ControlDatabase, keyring: Keyring): RecordStore {
+/** `provisioning`: for records that make something new. */
+export function recordStore(database: ControlDatabase, keyring: Keyring, provisioning: Provisioning | null): RecordStore {
   return {
     async apply(lease, records, issued = []) {
       if (records.length === 0 && issued.length === 0) return
       await database.transaction(async (sql) => {
         await holdLease(sql, lease)
         for (const certificate of issued) await putCertificate(sql, keyring, lease.databaseId, certificate)
-        for (const record of records) await write(sql, keyring, lease, record)
+        for (const record of records) await write(sql, { keyring, provisioning }, lease, record)
         // after everything else: they hold up the team's other events
         await appendDatabaseEvents(sql, lease.databaseId, notesOf(records))
         await removeIfFinished(sql, lease.databaseId)
@@ -42,7 +45,12 @@ function notesOf(records: readonly StoreRecord[]): EventNote[] {
   return records.flatMap((record) => (record.kind === 'event' ? [record.note] : []))
 }
 
-async function write(sql: Sql, keyring: Keyring, lease: Lease, record: StoreRecord): Promise<void> {
+interface Means {
+  readonly keyring: Keyring
+  readonly provisioning: Provisioning | null
+}
+
+async function write(sql: Sql, { keyring, provisioning }: Means, lease: Lease, record: StoreRecord): Promise<void> {
   const { databaseId } = lease
   switch (record.kind) {
     case 'issueCertificate':
@@ -66,6 +74,13 @@ async function write(sql: Sql, keyring: Keyring, lease: Lease, record: StoreReco
     case 'operationNoted':
       await sql.run(`update operations set notes = notes || $3::jsonb where id = $1 and database_id = $2 and finished_at is null`, [record.operationId, databaseId, JSON.stringify(record.notes)])
       return
+    case 'rehearsalMade':
+      return makeCopy(sql, keyring, given(provisioning), databaseId, record.operationId)
+    case 'rehearsalUpgradeOrdered':
+      return orderUpgradeOfCopy(sql, keyring, given(provisioning), databaseId, record)
+    case 'rehearsalRemoved':
+      await removeCopy(sql, databaseId)
+      return
     case 'requestBackup':
       return requestBackup(sql, databaseId, record)
     case 'backupState':
@@ -88,6 +103,11 @@ async function write(sql: Sql, keyring: Keyring, lease: Lease, record: StoreReco
     case 'finalizerDone':
       return finishFinalizer(sql, databaseId, record.finalizer, record.networksStay)
   }
+}
+
+function given(provisioning: Provisioning | null): Provisioning {
+  if (provisioning !== null) return provisioning
+  throw new HoldfastError('Internal', 'This store was opened without the settings that new databases are made with.')
 }
 
 const identifierRow = z.object({ systemIdentifier: z.string() })

@@ -21,6 +21,7 @@ import { installationStore, type InstallationStore } from './installation.ts'
 import { keptCopyStore, type KeptCopyStore } from './keptCopies.ts'
 import { keyStore, type KeyStore } from './keys.ts'
 import { operationStore, type OperationStore } from './operations.ts'
+import type { Provisioning } from './provision.ts'
 import { projectStore, type ProjectStore } from './projects.ts'
 import { queueStore, type QueueStore } from './queue.ts'
 import { recordStore, type RecordStore } from './records.ts'
@@ -57,6 +58,8 @@ export type {
 export interface StoreOptions {
   readonly pool: Pool
   readonly keyring: Keyring
+  /** What databases are made with that passes make; left out: none makes any. */
+  readonly provisioning?: Provisioning
 }
 
 export interface Store {
@@ -85,7 +88,7 @@ export interface Store {
 
 const pingRow = z.object({ now: time })
 
-export function createStore({ pool, keyring }: StoreOptions): Store {
+export function createStore({ pool, keyring, provisioning }: StoreOptions): Store {
   const database = controlDatabase(pool)
   return {
     installation: installationStore(database),
@@ -95,7 +98,7 @@ export function createStore({ pool, keyring }: StoreOptions): Store {
     databases: databaseStore(database, keyring),
     desired: desiredStore(database, keyring),
     queue: queueStore(database),
-    records: recordStore(database, keyring),
+    records: recordStore(database, keyring, provisioning ?? null),
     operations: operationStore(database),
     events: eventStore(database),
     backups: backupStore(database, keyring),

@@ -70,7 +70,7 @@ async function requireFormer(sql: Sql, databaseId: string, { name }: Changing): 
 const instanceRow = z.object({ role: z.string(), isKept: z.boolean() })
 
 /** Whether a cluster follows since a rollback: it is the one that serves then. */
-async function findFollower(sql: Sql, databaseId: string, { name, topology }: Changing): Promise<boolean> {
+export async function findFollower(sql: Sql, databaseId: string, { name, topology }: Changing): Promise<boolean> {
   if (topology === 'ha') throw new HoldfastError('Conflict', `The database ${name} is highly available already.`, { next: 'There is nothing to upgrade.' })
   const others = await sql.many(instanceRow, `select role, kept_until is not null as "isKept" from instances where database_id = $1 and role <> 'serving'`, [databaseId])
   if (others.length === 0) return false
@@ -85,7 +85,7 @@ interface TargetIds {
   readonly memberIds: readonly string[]
 }
 
-async function insertTarget(sql: Sql, keyring: Keyring, databaseId: string, { instanceId, memberIds }: TargetIds, { portRanges, networkPool }: UpgradeOrder): Promise<void> {
+export async function insertTarget(sql: Sql, keyring: Keyring, databaseId: string, { instanceId, memberIds }: TargetIds, { portRanges, networkPool }: Pick<Provisioning, 'portRanges' | 'networkPool'>): Promise<void> {
   const { members } = place(await hostLoads(sql), memberIds.length)
   const { projectId } = await sql.one(z.object({ projectId: z.string() }), `select project_id as "projectId" from databases where id = $1`, [databaseId])
   const hostIds = [...new Set(members.map(({ id }) => id))]
@@ -101,6 +101,8 @@ const cancellingRow = z.object({ databaseId: z.string(), kind: z.string(), phase
 const cancellable: Readonly<Record<string, readonly string[]>> = {
   upgradeToHa: [initialPhase, 'preflight', 'copying'],
   rollback: [initialPhase, 'preflight'],
+  // of a rehearsal nothing is: it can be until its copy is taken away
+  rehearseUpgrade: [initialPhase, 'preflight', 'restoring', 'awaitingBackup', 'upgrading'],
 }
 
 /** The operation ends by itself soon after, unless it was over by then. Errors: `NotFound`, `Conflict` when there is no way back any more. */
@@ -110,7 +112,7 @@ export async function cancelOperation(database: ControlDatabase, operationId: st
     const row = await sql.one(cancellingRow, `select database_id as "databaseId", kind, phase, finished_at is not null as "isOver" from operations where id = $1 for update`, [operationId])
     if (row.isOver || cancellable[row.kind]?.includes(row.phase) !== true) {
       throw new HoldfastError('Conflict', `The operation ${row.kind} cannot be cancelled ${row.isOver ? 'any more: it has ended' : `in its phase ${row.phase}`}.`, {
-        next: 'An upgrade and a rollback can be, until clients are moved. Look at how it ends.', facts: { kind: row.kind, phase: row.phase },
+        next: 'An upgrade and a rollback can be, until clients are moved, and a rehearsal until its copy is removed. Look at how it ends.', facts: { kind: row.kind, phase: row.phase },
       })
     }
     await sql.run(`update operations set notes = notes || '{"cancelRequested": true}' where id = $1`, [operationId])

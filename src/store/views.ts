@@ -151,6 +151,8 @@ export interface DatabaseView {
   readonly tier: TierName
   readonly topology: Topology
   readonly durability: Durability
+  /** Of a copy on which an upgrade is rehearsed: whose. */
+  readonly rehearsalOf: string | null
   readonly storageBytes: number
   readonly allowList: readonly string[]
   readonly paused: boolean

@@ -75,6 +75,7 @@ async function unrelated(authority: Authority) {
     activeAuthorityId: authorityId,
     backups: [],
     operation: null,
+    rehearsal: null,
     peerEndpoint: null,
   }
 }
@@ -84,7 +85,7 @@ function databaseOf(id: string, { images, now }: SampleRequest): Desired['databa
     id, name: 'orders', databaseName: 'orders', tier: 'starter', topology: 'standalone', durability: 'strict', storageBytes: 400 * 1024 * 1024,
     allowList: ['0.0.0.0/0'], paused: false, images, extraCertificateNames: [], generation: 1, observedGeneration: 0, conditions: [],
     createdAt: now, deletionRequestedAt: null, finalBackup: true, backupsKeptUntil: null,
-    finalizers: ['finalBackup', 'containers', 'volumes', 'backups'], removedAt: null,
+    finalizers: ['finalBackup', 'containers', 'volumes', 'backups'], removedAt: null, rehearsalOf: null,
   }
 }
 

@@ -52,6 +52,7 @@ export function starter({ number, name, now }: NewDatabase): Desired {
     activeAuthorityId: 'ca-1',
     backups: [],
     operation: null,
+    rehearsal: null,
     peerEndpoint: null,
   }
 }
@@ -76,7 +77,7 @@ function databaseRow(id: string, name: string, now: Date): Database {
   return {
     id, name, databaseName: name, tier: 'starter', topology: 'standalone', durability: 'strict', storageBytes: tiers.starter.storageBytes, allowList: ['0.0.0.0/0'], paused: false,
     images: { postgres: 'postgres:1', haproxy: 'haproxy:1' }, extraCertificateNames: [], generation: 1, observedGeneration: 0, conditions: [], createdAt: now,
-    deletionRequestedAt: null, finalBackup: true, backupsKeptUntil: null, finalizers, removedAt: null,
+    deletionRequestedAt: null, finalBackup: true, backupsKeptUntil: null, finalizers, removedAt: null, rehearsalOf: null,
   }
 }
 
@@ -131,6 +132,9 @@ export function recorded(desired: Desired, record: StoreRecord, { now, nextId, i
       return { ...desired, credentials: desired.credentials.map((one) => (one.id === record.credentialId ? { ...one, endedAt: one.endedAt ?? now } : one)) }
     case 'finalizerDone':
       return finalizerDone(desired, record.finalizer, now)
+    case 'rehearsalMade':
+    case 'rehearsalUpgradeOrdered':
+    case 'rehearsalRemoved':
     case 'credentialSeen':
     case 'event':
     case 'swapEndpoints':

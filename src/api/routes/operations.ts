@@ -42,6 +42,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
       case 'switchover':
         return reply.code(202).send(await store.databases.orderOfCluster(database.id, { kind: body.kind, candidate: body.candidate ?? null }, actorOf(request)))
       case 'upgradeToHa': {
+        if (body.rehearse === true) return reply.code(202).send(await store.databases.orderRehearsal(database.id, moveOf(body), actorOf(request)))
         const { portRanges, networkPool } = parts.settings.provisioning
         const order = { dryRun: request.query.dryRun === 'true', move: moveOf(body), portRanges, networkPool }
         return reply.code(202).send(await store.databases.orderUpgrade(database.id, order, actorOf(request)))
@@ -76,7 +77,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
   }, (request) => reachOperation(store, principalOf(request), request.params.id))
 
   app.post('/v1/operations/:id/cancel', {
-    schema: { summary: 'End an upgrade or a rollback before clients are moved; whoever serves is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
+    schema: { summary: 'End an upgrade or a rollback before clients are moved, or a rehearsal; whoever serves is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
   }, async (request, reply) => {
     const { id } = await reachOperation(store, principalOf(request), request.params.id)
     return reply.code(202).send(await store.databases.cancelOperation(id, actorOf(request)))
@@ -104,8 +105,9 @@ function moveOf({ budgetMs, window }: MoveOrder): MoveOrder {
 }
 
 /** Whoever asks for a dry run must not get the real thing. */
-function refuseDryRun({ dryRun }: z.output<typeof operationQuery>, { kind }: z.output<typeof newOperation>): void {
-  if (dryRun !== 'true' || kind === 'upgradeToHa') return
+function refuseDryRun({ dryRun }: z.output<typeof operationQuery>, order: z.output<typeof newOperation>): void {
+  if (dryRun !== 'true' || (order.kind === 'upgradeToHa' && order.rehearse !== true)) return
+  const kind = order.kind === 'upgradeToHa' ? 'rehearseUpgrade' : order.kind
   throw new HoldfastError('InvalidRequest', `query.dryRun: the operation ${kind} has no dry run; nothing was begun.`, { next: 'Leave dryRun out to perform it.' })
 }
 

@@ -113,6 +113,7 @@ export const database = z
     generation: words.count.describe('Rises with each change of what was asked for'),
     observedGeneration: words.count.describe('The newest generation that was seen to be reached'),
     createdAt: words.time,
+    rehearsalOf: words.id.nullable().describe('Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one'),
     deletion: z
       .object({
         requestedAt: words.time,

@@ -49,6 +49,7 @@ export const newOperation = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('upgradeToHa'),
     ...moving,
+    rehearse: z.boolean().exactOptional().describe('Performs it on a copy restored from the newest backup, removes that, and tells in `progress` how long clients would wait: the operation rehearseUpgrade'),
   }).describe('One server becomes a cluster of three; with dryRun only what stands in its way is told, in `progress`'),
   z.strictObject({ kind: z.literal('rollback'), ...moving }).describe('Back from the cluster to the server that follows it since the upgrade, without losing a row; the cluster follows then, ready for another upgrade'),
   z.strictObject({ kind: z.literal('restart') }).describe('Member by member, the leader last'),

@@ -45,9 +45,9 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
     }),
     ordered(surroundings, {
       usage: 'upgrade-to-ha <databaseId>', about: 'Make a cluster of one server, under its clients',
-      options: [['--dry-run', 'only say what stands in its way'], ...moveOptions],
-      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), ...moveInput, ...waitInput }),
-      order: (input) => ({ kind: 'upgradeToHa', ...moveOf(input) }),
+      options: [['--dry-run', 'only say what stands in its way'], ['--rehearse', 'on a copy restored from the newest backup, to say how long clients would wait'], ...moveOptions],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), rehearse: z.boolean().default(false), ...moveInput, ...waitInput }),
+      order: ({ rehearse, ...input }) => ({ kind: 'upgradeToHa', ...(rehearse && { rehearse }), ...moveOf(input) }),
       query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
     }),
     ordered(surroundings, {

@@ -101,6 +101,7 @@ export function describe(database: Database): string {
   const { status, deletion } = database
   const lines = [
     `${database.name} (${database.id}): ${database.tier}, ${topologyOf(database)}, ready: ${readiness(database)}`,
+    ...(database.rehearsalOf === null ? [] : [`a copy on which the upgrade of ${database.rehearsalOf} is rehearsed; it is removed when that is over`]),
     ...(database.urls === null ? [] : [`read-write  ${database.urls.rw}`, `read-only   ${database.urls.ro}`, `pooled      ${database.urls.pooled}`]),
     ...(status.operation === null || status.operation.finishedAt !== null ? [] : [`${status.operation.kind}: ${status.operation.phase}${status.operation.waitingFor === null ? '' : `, waiting for ${status.operation.waitingFor}`}`]),
     ...(status.rollback === null ? [] : [rollbackOf(status.rollback)]),

@@ -29,7 +29,7 @@ export function operationCommands(surroundings: Surroundings): Command {
       },
     }),
     apiCommand(surroundings, {
-      usage: 'cancel <operationId>', about: 'End an upgrade or a rollback before clients are moved', input: z.object({ operationId: z.string() }),
+      usage: 'cancel <operationId>', about: 'End an upgrade or a rollback before clients are moved, or a rehearsal', input: z.object({ operationId: z.string() }),
       ask: async (client, { operationId }) => {
         const answer = await answerOf(client.POST('/v1/operations/{id}/cancel', { params: { path: { id: operationId } } }))
         return { answer, text: describeOperation(answer) }
@@ -78,8 +78,16 @@ function getOperation(client: HoldfastClient, id: string): Promise<Operation> {
 }
 
 export function describeOperation({ id, kind, outcome, phase, waitingFor, progress }: Operation): string {
-  if (outcome !== null) return [`Operation ${kind} (${id}) has ${outcome === 'cancelled' ? 'been cancelled' : outcome}.`, ...describeFindings(progress)].join('\n')
+  if (outcome !== null) return [`Operation ${kind} (${id}) has ${outcome === 'cancelled' ? 'been cancelled' : outcome}.`, ...describeFindings(progress), ...describeSummary(progress)].join('\n')
   return `Operation ${kind} (${id}) is ${phase}${waitingFor === null ? '' : `, waiting for ${waitingFor}`}.`
+}
+
+const summed = z.object({ summary: z.string() })
+
+/** Of a rehearsal: what came out. */
+function describeSummary(progress: unknown): readonly string[] {
+  const { data } = summed.safeParse(progress)
+  return data === undefined ? [] : [`${data.summary}.`]
 }
 
 const finding = z.object({ message: z.string(), next: z.string() })
