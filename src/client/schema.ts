@@ -1427,7 +1427,7 @@ export interface paths {
         post: {
             parameters: {
                 query?: {
-                    /** @description Of upgradeToHa: begins nothing */
+                    /** @description Of upgradeToHa and downgrade: begins nothing */
                     dryRun?: "true" | "false";
                 };
                 header?: never;
@@ -1459,6 +1459,11 @@ export interface paths {
                     } | {
                         /** @enum {string} */
                         kind: "rollback";
+                        /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
+                        budgetMs?: number;
+                    } | {
+                        /** @enum {string} */
+                        kind: "downgrade";
                         /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
                         budgetMs?: number;
                     } | {
@@ -1633,7 +1638,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End an upgrade or a rollback before clients are moved; whoever serves is as it was */
+        /** End an upgrade, a rollback or a downgrade before clients are moved; whoever serves is as it was */
         post: {
             parameters: {
                 query?: never;
@@ -2107,7 +2112,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2125,7 +2130,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */

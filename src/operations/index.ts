@@ -2,6 +2,7 @@
 import type { Operation, OperationKind } from '../domain/desired.ts'
 import type { Machine } from './machine.ts'
 import { changeTierMachine } from './changeTier.ts'
+import { downgradeMachine } from './downgrade.ts'
 import { reinitialiseMachine } from './reinitialise.ts'
 import { restartMachine } from './restart.ts'
 import { restoreMachine } from './restore.ts'
@@ -19,6 +20,7 @@ const machines: Readonly<Record<OperationKind, Machine>> = {
   changeTier: changeTierMachine,
   upgradeToHa: upgradeToHaMachine,
   rollback: rollbackMachine,
+  downgrade: downgradeMachine,
 }
 
 /** The newest version of each machine: databases with a newer unfinished operation are left to newer controllers. */
@@ -31,6 +33,7 @@ export const machineVersions: Readonly<Record<OperationKind, number>> = {
   changeTier: changeTierMachine.version,
   upgradeToHa: upgradeToHaMachine.version,
   rollback: rollbackMachine.version,
+  downgrade: downgradeMachine.version,
 }
 
 /** The machine of an operation, or null when this controller is too old for it. */

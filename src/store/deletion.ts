@@ -3,7 +3,7 @@
  * members with the volumes, the database itself with its last backup.
  */
 import { z } from 'zod'
-import { operationKinds, type Finalizer } from '../domain/desired.ts'
+import { movingKinds, operationKinds, type Finalizer } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { writeAudit, type Actor } from './actor.ts'
 import { changeDatabase, refusePaused, type Changing } from './changeDatabase.ts'
@@ -53,7 +53,7 @@ const operationRow = z.object({ id: z.string(), kind: z.enum(operationKinds), ph
 async function endOperation(sql: Sql, databaseId: string): Promise<void> {
   const operation = await sql.maybe(operationRow, `select id, kind, phase from operations where database_id = $1 and finished_at is null for no key update`, [databaseId])
   if (operation === undefined) return
-  const isHalfWay = operation.kind === 'takeOverEndpoint' || ((operation.kind === 'upgradeToHa' || operation.kind === 'rollback') && operation.phase === 'movingClients')
+  const isHalfWay = operation.kind === 'takeOverEndpoint' || (movingKinds.has(operation.kind) && operation.phase === 'movingClients')
   if (!isHalfWay) return finishOperation(sql, databaseId, operation.id, 'cancelled', { message: 'the database is being deleted' })
   throw new HoldfastError('OperationInProgress', `The operation ${operation.kind} on this database is not finished yet.`, { next: 'Wait until it has ended, then delete.' })
 }

@@ -41,7 +41,7 @@ interface Scene {
 function decide({ phase, notes = {}, progress = null, stillForMs = 0, instances, follower = {}, streams = true, leader = patroniName(leaderId) }: Scene) {
   const began = new Date(settled.now.getTime() - stillForMs)
   const operation: Operation = { id: idOf(400), kind: 'rollback', machineVersion: 1, phase, input: {}, notes, createdAt: began, phaseEnteredAt: began, progressedAt: began, progress }
-  const sender = { applicationName: followerSlotName, state: 'streaming', syncState: 'async', flushLsn: server.lsn, replayLsn: server.lsn }
+  const sender = { applicationName: followerSlotName, state: 'streaming', syncState: 'async', flushLsn: server.lsn, replayLsn: server.lsn, copiedBytes: null }
   const ofMember = ({ id }: Member): Sighting<PostgresSeen> =>
     known({ ...server, inRecovery: id !== leaderId, walSenders: streams ? [sender] : [], configHash: blueprint.configHash }, settled.now)
   const standby: Sighting<PostgresSeen> = follower === null ? unknown('it does not answer') : known({ ...server, inRecovery: true, configHash: blueprint.configHash, ...follower }, settled.now)

@@ -26,7 +26,7 @@ const segment = 16n * 1024n * 1024n
 const members = [1, 2, 3].map((ordinal): Member => ({ ...source, id: idOf(300 + ordinal), instanceId: idOf(300), ordinal, ports: { postgres: 1, backup: 2, patroni: 3 } }))
 const cluster: Instance = { ...first, id: idOf(300), kind: 'cluster', role: 'serving', cluster: { scope: idOf(300), user: 'u', password: server as never }, members }
 const slot = (name: string, more: Partial<SlotSeen> = {}): SlotSeen => ({ name, active: false, walStatus: 'reserved', retainedBytes: 0, ...more })
-const sender = (applicationName: string, syncState: string): WalSenderSeen => ({ applicationName, state: 'streaming', syncState, flushLsn: server.lsn, replayLsn: server.lsn })
+const sender = (applicationName: string, syncState: string): WalSenderSeen => ({ applicationName, state: 'streaming', syncState, flushLsn: server.lsn, replayLsn: server.lsn, copiedBytes: null })
 
 interface Scene {
   readonly former?: Partial<PostgresSeen> | null
@@ -104,7 +104,7 @@ describe('a former server', () => {
     assert.deepEqual(kinds(holding(2n * segment)), [])
     const [advance] = planned(holding(4n * segment)).actions
     assert.ok(advance?.kind === 'advanceSlot' && advance.slot === walSlotName)
-    assert.deepEqual(kinds({ leaderSlots: shipped, former: { slots: [slot(followerSlotName)] } }), ['dropSlot'])
+    assert.deepEqual(kinds({ leaderSlots: shipped, former: { slots: [slot(followerSlotName), slot(walSlotName)] } }), ['dropSlot'])
   })
 
   it('is given up when the cluster does not have its WAL any more', () => {

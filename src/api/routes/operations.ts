@@ -47,6 +47,11 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
       }
       case 'rollback':
         return reply.code(202).send(await store.databases.orderRollback(database.id, { budgetMs: body.budgetMs ?? null }, actorOf(request)))
+      case 'downgrade': {
+        const { portRanges, networkPool } = parts.settings.provisioning
+        const order = { dryRun: request.query.dryRun === 'true', budgetMs: body.budgetMs ?? null, portRanges, networkPool }
+        return reply.code(202).send(await store.databases.orderDowngrade(database.id, order, actorOf(request)))
+      }
       case 'restart':
       case 'reinitialise':
         return reply.code(202).send(await store.databases.orderOfCluster(database.id, body, actorOf(request)))
@@ -75,7 +80,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
   }, (request) => reachOperation(store, principalOf(request), request.params.id))
 
   app.post('/v1/operations/:id/cancel', {
-    schema: { summary: 'End an upgrade or a rollback before clients are moved; whoever serves is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
+    schema: { summary: 'End an upgrade, a rollback or a downgrade before clients are moved; whoever serves is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
   }, async (request, reply) => {
     const { id } = await reachOperation(store, principalOf(request), request.params.id)
     return reply.code(202).send(await store.databases.cancelOperation(id, actorOf(request)))
@@ -100,7 +105,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
 
 /** Whoever asks for a dry run must not get the real thing. */
 function refuseDryRun({ dryRun }: z.output<typeof operationQuery>, { kind }: z.output<typeof newOperation>): void {
-  if (dryRun !== 'true' || kind === 'upgradeToHa') return
+  if (dryRun !== 'true' || kind === 'upgradeToHa' || kind === 'downgrade') return
   throw new HoldfastError('InvalidRequest', `query.dryRun: the operation ${kind} has no dry run; nothing was begun.`, { next: 'Leave dryRun out to perform it.' })
 }
 

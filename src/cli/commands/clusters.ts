@@ -42,6 +42,13 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
       order: ({ budgetMs }) => ({ kind: 'rollback', ...(budgetMs === undefined ? {} : { budgetMs }) }),
     }),
     ordered(surroundings, {
+      usage: 'downgrade <databaseId>', about: 'Take a cluster back to one server at any time; a new one is made where none follows',
+      options: [['--dry-run', 'only say what stands in its way'], ['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
+      order: ({ budgetMs }) => ({ kind: 'downgrade', ...(budgetMs === undefined ? {} : { budgetMs }) }),
+      query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
+    }),
+    ordered(surroundings, {
       usage: 'restart <databaseId>', about: 'Restart a cluster member by member, the leader last',
       input: z.object({ databaseId: z.string(), ...waitInput }),
       order: () => ({ kind: 'restart' }),
