@@ -281,7 +281,7 @@ CREATE TABLE public.operations (
     outcome text,
     failure jsonb,
     CONSTRAINT operations_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text, 'upgradeToHa'::text, 'rollback'::text]))),
+    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text, 'upgradeToHa'::text, 'rollback'::text, 'downgrade'::text]))),
     CONSTRAINT operations_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -433,12 +433,7 @@ ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE public.instances
-    ADD CONSTRAINT instances_kept_until_check CHECK (
-CASE role
-    WHEN 'rollbackTarget'::text THEN (kept_until IS NOT NULL)
-    WHEN 'preparing'::text THEN true
-    ELSE (kept_until IS NULL)
-END) NOT VALID;
+    ADD CONSTRAINT instances_kept_until_check CHECK (((role = ANY (ARRAY['preparing'::text, 'rollbackTarget'::text])) OR (kept_until IS NULL))) NOT VALID;
 
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
