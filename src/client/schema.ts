@@ -1454,18 +1454,33 @@ export interface paths {
                     } | {
                         /** @enum {string} */
                         kind: "upgradeToHa";
-                        /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
+                        /** @description Clients wait, or cannot write, no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
                         budgetMs?: number;
+                        /**
+                         * @description What clients of the read-write port meet meanwhile. hold, by default: all of them wait, and pooled ones see no error. readOnly: reads go on, and writes are refused with 25006
+                         * @enum {string}
+                         */
+                        window?: "hold" | "readOnly";
                     } | {
                         /** @enum {string} */
                         kind: "rollback";
-                        /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
+                        /** @description Clients wait, or cannot write, no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
                         budgetMs?: number;
+                        /**
+                         * @description What clients of the read-write port meet meanwhile. hold, by default: all of them wait, and pooled ones see no error. readOnly: reads go on, and writes are refused with 25006
+                         * @enum {string}
+                         */
+                        window?: "hold" | "readOnly";
                     } | {
                         /** @enum {string} */
                         kind: "downgrade";
-                        /** @description Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
+                        /** @description Clients wait, or cannot write, no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
                         budgetMs?: number;
+                        /**
+                         * @description What clients of the read-write port meet meanwhile. hold, by default: all of them wait, and pooled ones see no error. readOnly: reads go on, and writes are refused with 25006
+                         * @enum {string}
+                         */
+                        window?: "hold" | "readOnly";
                     } | {
                         /** @enum {string} */
                         kind: "restart";

@@ -25,6 +25,10 @@ export interface RestoreSource {
   readonly targetTime: string | null
 }
 
+/** What clients of the read-write port meet while they are moved. `hold`: all of them wait. `readOnly`: reads go on, and PostgreSQL refuses writes (25006). */
+export const clientWindows = ['hold', 'readOnly'] as const
+export type ClientWindow = (typeof clientWindows)[number]
+
 export type Action =
   | { readonly kind: 'createNetwork'; readonly hostId: string; readonly name: string; readonly subnet: string; readonly projectId: string }
   | { readonly kind: 'removeNetwork'; readonly hostId: string; readonly name: string }
@@ -69,7 +73,7 @@ export type Action =
    * Moves clients from the instance that serves to the one that follows it; answers with the record `operationNoted`. `settleOnly`: it
    * was begun before; whatever was begun is brought to an end, forward or back, and nothing new is begun.
    */
-  | { readonly kind: 'cutOver'; readonly operationId: string; readonly fromId: string; readonly toId: string; readonly budgetMs: number; readonly settleOnly: boolean }
+  | { readonly kind: 'cutOver'; readonly operationId: string; readonly fromId: string; readonly toId: string; readonly budgetMs: number; readonly window: ClientWindow; readonly settleOnly: boolean }
   /** Starts PostgreSQL in a container that runs without it, as far as the volume lets it start. */
   | { readonly kind: 'startServer'; readonly hostId: string; readonly containerId: string; readonly name: string }
   /** Winds a former server back to where its timeline parts from that of the cluster it follows; nothing when it does not. Only of a fenced volume. */

@@ -53,6 +53,14 @@ export function senderNamed({ walSenders }: PostgresSeen, name: string): WalSend
   return walSenders.find(({ applicationName }) => applicationName === name)
 }
 
+/**
+ * Whether a server that follows for itself, as `name`, receives what the leader writes. One that went another way when leaders changed is
+ * connected again and again, and streams for moments: what is sent to it is of an older timeline.
+ */
+export function receivesFrom(leader: PostgresSeen, follower: PostgresSeen, name: string): boolean {
+  return senderNamed(leader, name)?.state === 'streaming' && follower.receivedTimeline === leader.timeline
+}
+
 /** Commits wait for it, or for as many as there are with it, by etcd's word and the leader's: it holds everything acknowledged. */
 export function isSynchronous(observed: Observed, instance: Instance, leader: Leader, memberId: string): boolean {
   const cluster = clusterOf(observed, instance)

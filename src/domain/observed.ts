@@ -67,6 +67,8 @@ export interface PostgresSeen {
   readonly inRecovery: boolean
   readonly systemIdentifier: string
   readonly timeline: number
+  /** Of a standby: the timeline of what is streamed to it now; null when nothing is, and of a primary. */
+  readonly receivedTimeline: number | null
   readonly lsn: Lsn
   /** Hash of the configuration files it has loaded: the setting `holdfast.config_hash`. */
   readonly configHash: string

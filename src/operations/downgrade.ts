@@ -14,13 +14,13 @@ import { enter, failed, soon, stillForMs, succeeded, unknownPhase, waits } from 
 import { archiveBehind } from './following.ts'
 import { awaitingFollower, movingBack, notClose } from './goingBack.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
-import { budgetSchema, movingNotes } from './movingClients.ts'
+import { movingInput, movingNotes } from './movingClients.ts'
 import { downgradeFindings, surveySchema } from './preflight.ts'
 
 export const downgradeInputSchema = z.object({
   /** Only says what stands in its way. */
   dryRun: z.boolean().default(false),
-  budgetMs: budgetSchema,
+  ...movingInput,
 })
 
 const notesSchema = movingNotes.extend({
@@ -48,7 +48,7 @@ export const downgradeMachine: Machine = {
       case 'copying':
         return copying(input)
       case 'movingClients':
-        return movingBack(input, cancelled(input), (reason) => gives(input, 'WentBack', reason, 'The cluster serves as before. Ask again when that is over.'))
+        return movingClients(input)
       case 'awaitingFollower':
         return awaitingFollower(input)
     }
@@ -132,6 +132,14 @@ function lookedAgain(input: MachineInput, leader: Leader): Decision {
   const { blockers } = downgradeFindings(input, leader, survey)
   if (blockers.length > 0) return gives(input, 'PreflightFailed', blockers.map(({ message }) => message).join(' '), blockers.map(({ next }) => next).join(' '))
   return enter('movingClients', 'the new server follows closely')
+}
+
+function movingClients(input: MachineInput): Decision {
+  const target = instanceWith(input.desired, 'rollbackTarget')
+  return movingBack(input, {
+    cancelled: cancelled(input), again: target !== undefined && isNew(target) ? 'copying' : 'preflight',
+    wentBack: (reason) => gives(input, 'WentBack', reason, 'The cluster serves as before. Ask again when that is over.'),
+  })
 }
 
 function gone(): Decision {

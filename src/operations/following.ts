@@ -1,6 +1,6 @@
 /** How closely an instance follows the one that serves. Pure readings. */
 import type { Instance } from '../domain/desired.ts'
-import { senderNamed } from '../domain/cluster.ts'
+import { receivesFrom } from '../domain/cluster.ts'
 import { walSegmentBytes } from '../domain/lsn.ts'
 import { followerSlotName, walSlotName } from '../domain/prepared.ts'
 import { slotPosition, type Primary } from '../domain/reading.ts'
@@ -27,7 +27,7 @@ export function serverBehind({ observed }: MachineInput, { members: [member] }: 
   const seen = member === undefined ? undefined : observed.postgres.get(member.id)
   if (seen?.known !== true) return 'the former server to answer'
   if (!seen.value.inRecovery || seen.value.systemIdentifier !== postgres.systemIdentifier) return 'the former server to follow the cluster'
-  if (senderNamed(postgres, followerSlotName)?.state !== 'streaming') return 'the former server to stream from the leader'
+  if (!receivesFrom(postgres, seen.value, followerSlotName)) return 'the former server to stream from the leader'
   return postgres.lsn - seen.value.lsn > mostLagBytes ? `the former server to catch up (${postgres.lsn - seen.value.lsn} bytes)` : null
 }
 

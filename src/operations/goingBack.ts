@@ -1,14 +1,11 @@
 /** What a rollback and a downgrade share: clients are moved from the cluster to a server that follows it, and the cluster follows then. */
-import { z } from 'zod'
 import { leaderOf } from '../domain/cluster.ts'
 import { instanceWith, servingInstance, type Instance } from '../domain/desired.ts'
 import { primaryMember } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, waits } from './clusterMachine.ts'
 import { behindOf, serverBehind } from './following.ts'
 import { stay, type Decision, type MachineInput } from './machine.ts'
-import { budgetSchema, moveClients, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
-
-const inputSchema = z.object({ budgetMs: budgetSchema })
+import { moveClients, movingNotes, pauseOf, pauseProgress, unready, type Move } from './movingClients.ts'
 
 const lookMs = 300
 const followMs = 15 * 60_000
@@ -21,8 +18,12 @@ export function notClose(input: MachineInput, server: Instance): string | null {
   return leader === null ? 'a member to lead the cluster' : serverBehind(input, server, leader) ?? unready(input)
 }
 
-/** `cancelled`, `wentBack`: how the operation ends then. */
-export function movingBack(input: MachineInput, cancelled: Decision, wentBack: (reason: string) => Decision): Decision {
+export interface MoveBack extends Pick<Move, 'again' | 'wentBack'> {
+  /** How the operation ends when that was asked for before anything was begun. */
+  readonly cancelled: Decision
+}
+
+export function movingBack(input: MachineInput, { cancelled, again, wentBack }: MoveBack): Decision {
   const { desired, operation } = input
   const [from, to] = [servingInstance(desired), instanceWith(desired, 'rollbackTarget')]
   // the places were changed, and this controller's predecessor died before it wrote so
@@ -31,8 +32,7 @@ export function movingBack(input: MachineInput, cancelled: Decision, wentBack: (
   const { attempted, cancelRequested } = movingNotes.parse(operation.notes)
   // asked for while this phase was being entered
   if (cancelRequested && !attempted) return cancelled
-  const { budgetMs } = inputSchema.parse(operation.input)
-  return moveClients(input, from, to, budgetMs, 'awaitingFollower', wentBack)
+  return moveClients(input, { from, to, next: 'awaitingFollower', again, wentBack })
 }
 
 /** It serves already; whether the way forward is open again is another matter. */

@@ -26,7 +26,7 @@ export const rollbackMachine: Machine = {
       case 'preflight':
         return preflight(input)
       case 'movingClients':
-        return movingBack(input, cancelled, (reason) => failed('WentBack', reason, 'The cluster serves as before. Ask again when that is over.'))
+        return movingBack(input, { cancelled, again: 'preflight', wentBack: (reason) => failed('WentBack', reason, 'The cluster serves as before. Ask again when that is over.') })
       case 'awaitingFollower':
         return awaitingFollower(input)
     }

@@ -15,13 +15,13 @@ import { primaryMember, type Primary } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
 import { behindOf } from './following.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
-import { budgetSchema, moveClients, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
+import { moveClients, movingInput, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
 import { findings, surveySchema } from './preflight.ts'
 
 export const upgradeInputSchema = z.object({
   /** Only says what stands in its way. */
   dryRun: z.boolean().default(false),
-  budgetMs: budgetSchema,
+  ...movingInput,
 })
 
 const notesSchema = movingNotes.extend({
@@ -123,8 +123,10 @@ function movingClients(input: MachineInput): Decision {
   // the places were changed, and this controller's predecessor died before it wrote so
   if (from?.kind === 'cluster') return { part: soon, next: { to: 'enter', phase: 'awaitingReplicas', because: 'the cluster serves' } }
   if (from === undefined || to === undefined) return failed('TargetMissing', 'the cluster that was being made is gone', 'Look at the events of this database.')
-  const { budgetMs } = upgradeInputSchema.parse(operation.input)
-  return moveClients(input, from, to, budgetMs, 'awaitingReplicas', (reason) => gives(input, 'WentBack', reason, 'The server is as it was. Ask again when that is over.'))
+  return moveClients(input, {
+    from, to, next: 'awaitingReplicas', again: 'copying',
+    wentBack: (reason) => gives(input, 'WentBack', reason, 'The server is as it was. Ask again when that is over.'),
+  })
 }
 
 function awaitingReplicas(input: MachineInput): Decision {

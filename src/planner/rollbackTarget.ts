@@ -3,7 +3,7 @@
  * What must hold: it never comes up as more than a follower, it never fills the cluster's disks, and it goes only after the cluster was
  * seen to do without it.
  */
-import { isWhole, senderNamed } from '../domain/cluster.ts'
+import { isWhole, receivesFrom } from '../domain/cluster.ts'
 import type { Blueprint } from '../domain/blueprint.ts'
 import { claim, type ConditionClaim } from '../domain/conditions.ts'
 import { instanceWith, isMovingClients, rollbackTargetKeptMs, servingInstance, type Instance, type Member } from '../domain/desired.ts'
@@ -88,11 +88,10 @@ function planServer(input: PlanInput, { member, blueprint, container }: Server, 
 }
 
 /** When the cluster goes on, on a newer timeline, and it does not follow there by itself. */
-function planRewind({ desired, observed, now }: PlanInput, { timeline }: PostgresSeen, target: Target, serving: Instance | undefined): Part {
+function planRewind({ desired, observed, now }: PlanInput, former: PostgresSeen, target: Target, serving: Instance | undefined): Part {
   const leader = serving === undefined ? null : primaryMember(observed, serving)
   if (leader === null || serving === undefined || !isWhole(observed, serving) || isMovingClients(desired)) return nothing
-  // one that went another way is connected all the time, and gets nothing
-  if (senderNamed(leader.postgres, followerSlotName)?.state === 'streaming' || timeline >= leader.postgres.timeline) return nothing
+  if (receivesFrom(leader.postgres, former, followerSlotName) || former.timeline >= leader.postgres.timeline) return nothing
   const condition = desired.database.conditions.find(({ type, status }) => type === 'RollbackReady' && status === 'false')
   const isOld = condition !== undefined && now.getTime() - condition.changedAt.getTime() > rewindAfterMs
   if (!isOld) return waitFor('the former server to stream from the leader', laterMs)
@@ -122,6 +121,6 @@ export function rollbackReady({ desired, observed }: PlanInput): ConditionClaim[
   const leader = primaryOf(observed, servingInstance(desired))
   if (leader === null) return [claim('RollbackReady', 'false', 'NoLeader', 'No member leads the cluster now, so the former server follows nobody.')]
   if (seen?.known !== true) return [claim('RollbackReady', 'false', 'NotAnswering', 'The former server does not answer yet. The condition Progressing says what is done about it.')]
-  if (senderNamed(leader, followerSlotName)?.state !== 'streaming') return [claim('RollbackReady', 'false', 'NotFollowing', 'The former server does not stream from the leader. If that lasts, it is wound back to where the cluster goes on.')]
+  if (!receivesFrom(leader, seen.value, followerSlotName)) return [claim('RollbackReady', 'false', 'NotFollowing', 'The former server does not stream from the leader. If that lasts, it is wound back to where the cluster goes on.')]
   return [claim('RollbackReady', 'true', 'Following', `The server follows the cluster: ${effect}.`)]
 }

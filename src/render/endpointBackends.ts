@@ -24,7 +24,7 @@ export type EndpointTarget =
 const scriptNames = {
   standalone: ['await-server.lua', 'pooler.lua', 'await-restart.lua'],
   cluster: ['await-server.lua', 'end-sessions.lua', 'pooler.lua'],
-  moving: ['await-server.lua', 'end-sessions.lua', 'pooler.lua', 'await-restart.lua'],
+  moving: ['await-server.lua', 'end-sessions.lua', 'lend-server.lua', 'pooler.lua', 'await-restart.lua'],
 } as const satisfies Record<EndpointTarget['kind'], readonly string[]>
 
 /** Loaded by what `renderBackends` says. They belong to the configuration and not to the image, which stays as old as its database. */

@@ -13,7 +13,7 @@ import { beginOverlap, insertCredential, newPassword, roleName, type IssuedCrede
 import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { databaseView } from './databaseView.ts'
 import { orderDowngrade, type DowngradeOrder } from './downgrade.ts'
-import { cancelOperation, orderRollback, orderUpgrade, type RollbackOrder, type UpgradeOrder } from './upgrade.ts'
+import { cancelOperation, orderRollback, orderUpgrade, type MoveOrder, type UpgradeOrder } from './upgrade.ts'
 import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
 import { found } from './notFound.ts'
@@ -53,7 +53,7 @@ export interface DatabaseStore {
   /** An upgrade to a cluster; a dry run only says what stands in its way. Errors: see `orderUpgrade`. */
   orderUpgrade(databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView>
   /** Back to the server that follows since the upgrade. Errors: see `orderRollback`. */
-  orderRollback(databaseId: string, order: RollbackOrder, actor: Actor): Promise<OperationView>
+  orderRollback(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
   /** To one server, which is made anew where none follows; a dry run only says what stands in its way. Errors: see `orderDowngrade`. */
   orderDowngrade(databaseId: string, order: DowngradeOrder, actor: Actor): Promise<OperationView>
   /** Errors: see `cancelOperation`. */

@@ -10,18 +10,18 @@ import { insertSecond, secondInstance } from './secondInstance.ts'
 import type { Sql } from './sql.ts'
 import { beginOperation } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
+import type { MoveOrder } from './upgrade.ts'
 import type { OperationView } from './views.ts'
 
 export interface DowngradeOrder extends Pick<Provisioning, 'portRanges' | 'networkPool'> {
   /** Only says what stands in its way. */
   readonly dryRun: boolean
-  /** For how long clients may wait; null: as usual. */
-  readonly budgetMs: number | null
+  readonly move: MoveOrder
 }
 
 /** Errors: `NotHighlyAvailable`, `DatabaseNotReady`, `NoCapacity`, `Conflict`; `OperationInProgress`, `DatabasePaused`, `DatabaseDeleting`. */
 export async function orderDowngrade(database: ControlDatabase, keyring: Keyring, databaseId: string, order: DowngradeOrder, actor: Actor): Promise<OperationView> {
-  const { dryRun, budgetMs } = order
+  const { dryRun, move } = order
   const id = randomUUID()
   const server = secondInstance(databaseId, { topology: 'standalone', role: 'rollbackTarget' })
   return changeDatabase(database, databaseId, async (sql, change) => {
@@ -29,7 +29,7 @@ export async function orderDowngrade(database: ControlDatabase, keyring: Keyring
     refusePaused(change)
     const hasServer = await findServer(sql, databaseId, change)
     if (!hasServer && !dryRun) await insertSecond(sql, keyring, server, order)
-    return beginOperation(sql, change, { kind: 'downgrade', input: { dryRun, ...(budgetMs !== null && { budgetMs }) }, id, databaseId }, actor)
+    return beginOperation(sql, change, { kind: 'downgrade', input: { dryRun, ...move }, id, databaseId }, actor)
   })
 }
 

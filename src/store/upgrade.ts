@@ -1,6 +1,7 @@
 /** From one server to a cluster: a second instance of the database that is prepared beside the first, changes places with it, and goes. */
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import type { ClientWindow } from '../domain/action.ts'
 import type { Instance, InstanceRole } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
@@ -16,11 +17,17 @@ import { beginOperation } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
 import type { OperationView } from './views.ts'
 
+/** What clients meet while they are moved. What is left out is as usual. */
+export interface MoveOrder {
+  /** For how long they may wait, in milliseconds. */
+  readonly budgetMs?: number
+  readonly window?: ClientWindow
+}
+
 export interface UpgradeOrder extends Pick<Provisioning, 'portRanges' | 'networkPool'> {
   /** Only says what stands in its way. */
   readonly dryRun: boolean
-  /** For how long clients may wait; null: as usual. */
-  readonly budgetMs: number | null
+  readonly move: MoveOrder
 }
 
 /** Errors: `TierNotHa`, `HaNotEnabled`, `NoCapacity`, `Conflict`. */
@@ -36,22 +43,17 @@ export async function orderUpgrade(database: ControlDatabase, keyring: Keyring, 
       await allowTopology(sql, change.teamId, change.tier, 'ha')
       if (!hasFollower) await insertSecond(sql, keyring, cluster, order)
     }
-    return beginOperation(sql, change, { kind: 'upgradeToHa', input: { dryRun: order.dryRun, ...(order.budgetMs !== null && { budgetMs: order.budgetMs }) }, id, databaseId }, actor)
+    return beginOperation(sql, change, { kind: 'upgradeToHa', input: { dryRun: order.dryRun, ...order.move }, id, databaseId }, actor)
   })
 }
 
-export interface RollbackOrder {
-  /** For how long clients may wait; null: as usual. */
-  readonly budgetMs: number | null
-}
-
 /** Errors: `Conflict` when there is no server that follows; `OperationInProgress`, `DatabasePaused`, `Deleting`. */
-export async function orderRollback(database: ControlDatabase, databaseId: string, { budgetMs }: RollbackOrder, actor: Actor): Promise<OperationView> {
+export async function orderRollback(database: ControlDatabase, databaseId: string, move: MoveOrder, actor: Actor): Promise<OperationView> {
   return changeDatabase(database, databaseId, async (sql, change) => {
     refuseDeleting(change)
     refusePaused(change)
     await requireFormer(sql, databaseId, change)
-    return beginOperation(sql, change, { kind: 'rollback', input: budgetMs === null ? {} : { budgetMs }, id: randomUUID(), databaseId }, actor)
+    return beginOperation(sql, change, { kind: 'rollback', input: { ...move }, id: randomUUID(), databaseId }, actor)
   })
 }
 

@@ -1,5 +1,6 @@
 -- Inputs: none.
--- Ends the sessions of servers that have been down for a while: their clients can only err there. HAProxy's own way to do that, at
+-- Ends the sessions of servers that have been down for a while: their clients can only err there. So are those of a server that is out of
+-- use for writers: while it followed, they could read there. HAProxy's own way to do that, at
 -- once (`on-marked-down shutdown-sessions`), forgets in 3.0 those that are just being connected and have spoken already: nobody tells
 -- the client, who waits for ever. A server that is down gets no new clients, so after its connect timeout nobody is being connected.
 local backends <const> = { "be_rw", "be_ro" }
@@ -13,7 +14,8 @@ core.register_task(function()
       local proxy = core.backends[backend]
       for _, server in pairs(proxy and proxy.servers or {}) do
         local stats = server:get_stats()
-        if stats.status:sub(1, 4) == "DOWN" and stats.lastchg >= down_seconds then server:shut_sess() end
+        local is_out = stats.status:sub(1, 4) == "DOWN" or (backend == "be_rw" and stats.status:sub(1, 5) == "MAINT")
+        if is_out and stats.lastchg >= down_seconds then server:shut_sess() end
       end
     end
     core.msleep(look_ms)

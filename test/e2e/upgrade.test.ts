@@ -13,6 +13,9 @@ import { startNewcomer, startPooled } from '../harness/pooled.ts'
 import { openService, type TestService } from '../harness/service.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 
+type Kind = 'upgradeToHa' | 'rollback'
+type Window = 'hold' | 'readOnly'
+
 const operationLimitMs = 240_000
 const wholeLimitMs = 180_000
 /** How long clients wait is a diagnostic: a machine that is busy must not make the move go back. */
@@ -37,8 +40,8 @@ describe('an upgrade to a cluster', () => {
   })
 
   const path = () => ({ path: { id: shop.id } })
-  async function perform(query: { readonly dryRun?: 'true' } = {}, kind: 'upgradeToHa' | 'rollback' = 'upgradeToHa') {
-    const { id } = await answerOf(service.api.POST('/v1/databases/{id}/operations', { params: { ...path(), query }, body: { kind, budgetMs } }))
+  async function perform(query: { readonly dryRun?: 'true' } = {}, kind: Kind = 'upgradeToHa', window: Window = 'hold') {
+    const { id } = await answerOf(service.api.POST('/v1/databases/{id}/operations', { params: { ...path(), query }, body: { kind, budgetMs, window } }))
     const phases = new Set<string>()
     const ended = await until('the operation to end', async () => {
       const seen = await answerOf(service.api.GET('/v1/operations/{id}', { params: { path: { id } } }))
@@ -88,22 +91,28 @@ describe('an upgrade to a cluster', () => {
     await untilWhole(site, await memberPlaces(site, shop.id), wholeLimitMs)
   })
 
-  /** Pooled clients see no error, whoever connects anew neither, and what was acknowledged is there. What they waited is told. */
-  async function underClients(kind: 'upgradeToHa' | 'rollback'): Promise<string> {
+  /**
+   * Pooled clients see no error, whoever connects anew neither, and what was acknowledged is there. What they waited is told. When reads
+   * go on, writers are told so by PostgreSQL.
+   */
+  async function underClients(kind: Kind, window: Window = 'hold'): Promise<string> {
     const before = Number(await withSession(service, shop, (client) => ask(client, 'select count(*) from orders')))
     const pool = await connectionOf(service, shop, { port: 'pooled' })
     const direct = await connectionOf(service, shop)
     const writer = await startPooled(pool, 'insert into orders default values returning id')
     const newcomer = await startNewcomer(pool, 'select 1')
     const directWriter = await startPooled(direct, 'insert into orders default values returning id')
+    const poolReader = await startPooled(pool, 'select count(*) from orders')
     const reader = await startPooled({ ...await connectionOf(service, shop, { port: 'ro' }) }, 'select count(*) from orders')
-    const { outcome, failure, phases, progress } = await perform({}, kind)
-    await Promise.all([writer, newcomer, directWriter, reader].map((client) => client.stop()))
+    const { outcome, failure, phases, progress } = await perform({}, kind, window)
+    await Promise.all([writer, newcomer, poolReader, directWriter, reader].map((client) => client.stop()))
     assert.equal(outcome, 'succeeded', failure?.message)
-    assert.deepEqual([...writer.errors, ...newcomer.errors], [])
+    const refused = writer.errors.filter((error) => window === 'readOnly' && error.includes('in a read-only transaction'))
+    assert.deepEqual([...writer.errors.filter((error) => !refused.includes(error)), ...newcomer.errors, ...poolReader.errors], [])
+    assert.equal(refused.length > 0, window === 'readOnly')
     const count = Number(await withSession(service, shop, (client) => ask(client, 'select count(*) from orders')))
     assert.ok(count >= before + writer.answers + directWriter.answers, `${count} of ${before} + ${writer.answers} + ${directWriter.answers}`)
-    return `${phases.join(', ')} ${JSON.stringify(progress)}: pooled ${Math.round(writer.longestGapMs)} ms, newcomers ${Math.round(newcomer.longestGapMs)} ms, direct ${Math.round(directWriter.longestGapMs)} ms, `
+    return `${window} ${phases.join(', ')} ${JSON.stringify(progress)}: pooled reads ${Math.round(poolReader.longestGapMs)} ms, pooled ${Math.round(writer.longestGapMs)} ms, newcomers ${Math.round(newcomer.longestGapMs)} ms, direct ${Math.round(directWriter.longestGapMs)} ms, `
       + `reads ${Math.round(reader.longestGapMs)} ms; direct errors: ${directWriter.errors.join('; ')}; reader errors: ${reader.errors.join('; ')}`
   }
 
@@ -140,8 +149,8 @@ describe('an upgrade to a cluster', () => {
   })
 
   test('makes the same cluster serve again, and goes back again', async (t) => {
-    for (const kind of ['upgradeToHa', 'rollback', 'upgradeToHa'] as const) {
-      t.diagnostic(await underClients(kind))
+    for (const [kind, window] of [['upgradeToHa', 'readOnly'], ['rollback', 'readOnly'], ['upgradeToHa', 'hold']] as const) {
+      t.diagnostic(await underClients(kind, window))
       await mark(kind)
     }
     await untilWhole(site, await memberPlaces(site, shop.id), wholeLimitMs)

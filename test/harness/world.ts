@@ -409,6 +409,7 @@ class SimulatedWorld implements World {
     const leads = isClusterMember(container) && clusters.leading(instanceOf(container)) === container
     return known({
       inRecovery: isClusterMember(container) ? !leads : data.isRecovering, systemIdentifier: data.systemIdentifier, timeline: clusters.timeline(instanceOf(container)),
+      receivedTimeline: null,
       walSenders: leads ? clusters.walSenders(instanceOf(container)) : [], synchronousStandbyNames: '', lsn: parseLsn('0/4000000'), configHash: container.loadedConfig,
       slots: data.slot === null ? [] : [{ name: walSlotName, active: data.slot === 'reserved', walStatus: data.slot, retainedBytes: 0 }],
       databases: [...data.databases],

@@ -120,7 +120,7 @@ describe('moving clients in a downgrade', () => {
   const moving = (scene: Partial<Scene> = {}): Decided => decide({ phase: 'movingClients', ...scene })
 
   it('is the move of a rollback', () => {
-    assert.deepEqual(moving().actions, [{ kind: 'cutOver', operationId: idOf(400), fromId: cluster.id, toId: former.id, budgetMs: 5_000, settleOnly: false }])
+    assert.deepEqual(moving().actions, [{ kind: 'cutOver', operationId: idOf(400), fromId: cluster.id, toId: former.id, budgetMs: 5_000, window: 'hold', settleOnly: false }])
   })
 
   it('that went back, or was called off before it began, throws the new server away, and none that was there before', () => {
@@ -130,6 +130,15 @@ describe('moving clients in a downgrade', () => {
     const { next, records } = moving({ notes: { cancelRequested: true } })
     assert.ok(next.to === 'finish' && next.outcome === 'cancelled')
     assert.deepEqual(records, retired)
+  })
+
+  it('is tried again when nobody was held, from where the readiness of either server is looked at', () => {
+    const notes = { attempted: true, outcome: { kind: 'wentBack', reason: 'the leader was lost', pauseMs: null, unnoticed: true } }
+    for (const [target, phase] of [[made, 'copying'], [kept, 'preflight']] as const) {
+      const { next, records } = moving({ notes, instances: [target, cluster] })
+      assert.ok(next.to === 'enter' && next.phase === phase)
+      assert.deepEqual(records, [])
+    }
   })
 
   it('is over when the server serves, and ends when the cluster follows it', () => {

@@ -52,7 +52,7 @@ export function decide(machine: Machine, scene: Scene): Decided {
   const sender = { applicationName: followerSlotName, state: 'streaming', syncState: 'async', flushLsn: server.lsn, replayLsn: server.lsn, copiedBytes: null }
   const ofMember = ({ id }: Member): Sighting<PostgresSeen> =>
     known({ ...server, inRecovery: id !== leaderId, walSenders: [...senders, ...(streams ? [sender] : [])], slots: id === leaderId ? leaderSlots : [], configHash: blueprint.configHash }, settled.now)
-  const standby: Sighting<PostgresSeen> = follower === null ? unknown('it does not answer') : known({ ...server, inRecovery: true, configHash: blueprint.configHash, ...follower }, settled.now)
+  const standby: Sighting<PostgresSeen> = follower === null ? unknown('it does not answer') : known({ ...server, inRecovery: true, receivedTimeline: server.timeline, configHash: blueprint.configHash, ...follower }, settled.now)
   const reports = (member: Member): Sighting<PatroniSeen> => known({
     state: 'running', role: member.ordinal === 1 ? 'standbyLeader' : 'replica', timeline: 1, pendingRestart: false, replicationState: 'streaming', since: settled.now,
   }, settled.now)

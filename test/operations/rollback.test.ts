@@ -17,6 +17,7 @@ describe('before a rollback', () => {
       assert.deepEqual(actions, [])
     }
     waits({ streams: false }, /stream/)
+    waits({ follower: { receivedTimeline: 99 } }, /stream/)
     waits({ follower: null }, /answer/)
     waits({ follower: { lsn: (server.lsn - 64n * 1024n * 1024n) as Lsn } }, /catch up/)
     waits({ follower: { inRecovery: false } }, /follow the cluster/)
@@ -42,13 +43,18 @@ describe('moving clients back', () => {
   it('is written down before it is begun, from the cluster to the server', () => {
     const { actions, records } = decide({ phase: 'movingClients' })
     assert.deepEqual(records, [{ kind: 'operationNoted', operationId: idOf(400), notes: { attempted: true } }])
-    assert.deepEqual(actions, [{ kind: 'cutOver', operationId: idOf(400), fromId: cluster.id, toId: former.id, budgetMs: 5_000, settleOnly: false }])
+    assert.deepEqual(actions, [{ kind: 'cutOver', operationId: idOf(400), fromId: cluster.id, toId: former.id, budgetMs: 5_000, window: 'hold', settleOnly: false }])
   })
 
   it('that went back leaves the way open: nothing is retired', () => {
     const { next, records } = decide({ phase: 'movingClients', notes: { attempted: true, outcome: { kind: 'wentBack', reason: 'it took too long', pauseMs: 900 } } })
     assert.deepEqual(records, [])
     assert.ok(next.to === 'finish' && next.failure?.code === 'WentBack')
+  })
+
+  it('is tried again when nobody was held: whether all is ready is looked at once more', () => {
+    const { next } = decide({ phase: 'movingClients', notes: { attempted: true, outcome: { kind: 'wentBack', reason: 'the leader was lost', pauseMs: null, unnoticed: true } } })
+    assert.ok(next.to === 'enter' && next.phase === 'preflight')
   })
 
   it('is over when the server serves, whoever wrote that', () => {

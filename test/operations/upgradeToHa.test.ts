@@ -134,6 +134,16 @@ describe('moving clients', () => {
     assert.ok(back.next.to === 'finish' && back.next.failure?.code === 'WentBack' && /stayed open/.test(back.next.because))
   })
 
+  it('is tried again from the copy on when nobody was held, twice and no more', () => {
+    const unnoticed = { kind: 'wentBack', reason: 'the leader was lost', pauseMs: null, unnoticed: true }
+    const { next, records } = move({ attempted: true, outcome: unnoticed, unnoticed: 1 })
+    assert.deepEqual(records, [])
+    assert.ok(next.to === 'enter' && next.phase === 'copying' && /the leader was lost/.test(next.because))
+    assert.deepEqual(next.notes, { attempted: false, outcome: null, surveyedAgain: false, unnoticed: 2 })
+    assert.ok(move(next.notes).actions.some((action) => action.kind === 'cutOver' && !action.settleOnly))
+    assert.equal(move({ attempted: true, outcome: unnoticed, unnoticed: 2 }).next.to, 'finish')
+  })
+
   it('is not begun when it was cancelled meanwhile, and brought to an end when it was begun', () => {
     assert.equal(move({ cancelRequested: true }).next.to, 'finish')
     assert.equal(move({ cancelRequested: true, attempted: true }).actions[0]?.kind, 'cutOver')

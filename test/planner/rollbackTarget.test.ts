@@ -53,7 +53,7 @@ function sceneOf({ former = {}, streams = true, whole = true, leaderSlots = [slo
     observed: {
       ...settled.observed,
       postgres: new Map([
-        [source.id, former === null ? unknown('it does not answer') : known({ ...server, inRecovery: true, ...former }, settled.now)],
+        [source.id, former === null ? unknown('it does not answer') : known({ ...server, inRecovery: true, receivedTimeline: 3, ...former }, settled.now)],
         ...members.map(({ id }) => [id, known(id === members[0]?.id ? leader : { ...server, inRecovery: true }, settled.now)] as const),
       ]),
       clusters: new Map([[cluster.id, known({
@@ -95,6 +95,8 @@ describe('a former server', () => {
     assert.deepEqual(kinds(diverged), ['rewindServer'])
     assert.equal(reason(diverged), 'NotFollowing')
     assert.deepEqual(kinds({ ...diverged, notReadyForMs: 5_000 }), [])
+    // its connection comes about every time, and what it gets is of the timeline that ended
+    assert.deepEqual(kinds({ ...diverged, streams: true, former: { receivedTimeline: 2 } }), ['rewindServer'])
     assert.deepEqual(kinds({ ...diverged, whole: false }), [])
     assert.deepEqual(kinds({ ...diverged, former: { timeline: 3 } }), [])
   })

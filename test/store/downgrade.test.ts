@@ -7,7 +7,7 @@ import { actor, provisioning, startRig, withCode } from './rig.ts'
 const rig = await startRig({ after })
 const { store } = rig
 await store.teams.setHa(rig.teamId, true, actor)
-const order = { dryRun: false, budgetMs: null, portRanges: provisioning.portRanges, networkPool: provisioning.networkPool }
+const order = { dryRun: false, move: {}, portRanges: provisioning.portRanges, networkPool: provisioning.networkPool }
 const keptForMs = 3_600_000
 
 async function instancesOf(id: string): Promise<ReadonlyMap<string, Instance>> {
@@ -27,7 +27,7 @@ test('is for clusters that are made, and a dry run makes nothing', async () => {
   const { id: young } = await rig.create('young', { tier: 'standard', topology: 'ha' })
   await assert.rejects(store.databases.orderDowngrade(young, order, actor), withCode('DatabaseNotReady'))
   const id = await clusterNamed('dry')
-  assert.deepEqual((await store.databases.orderDowngrade(id, { ...order, dryRun: true, budgetMs: 700 }, actor)).input, { dryRun: true, budgetMs: 700 })
+  assert.deepEqual((await store.databases.orderDowngrade(id, { ...order, dryRun: true, move: { budgetMs: 700, window: 'readOnly' } }, actor)).input, { dryRun: true, budgetMs: 700, window: 'readOnly' })
   assert.deepEqual([...(await instancesOf(id)).keys()], ['serving'])
 })
 

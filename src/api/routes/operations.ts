@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { HoldfastError } from '../../domain/errors.ts'
 import type { Principal, Store } from '../../store/store.ts'
+import type { MoveOrder } from '../../store/upgrade.ts'
 import type { DatabaseView } from '../../store/views.ts'
 import { actorOf, principalOf } from '../authentication.ts'
 import { showDatabase } from '../databaseView.ts'
@@ -42,14 +43,14 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
         return reply.code(202).send(await store.databases.orderOfCluster(database.id, { kind: body.kind, candidate: body.candidate ?? null }, actorOf(request)))
       case 'upgradeToHa': {
         const { portRanges, networkPool } = parts.settings.provisioning
-        const order = { dryRun: request.query.dryRun === 'true', budgetMs: body.budgetMs ?? null, portRanges, networkPool }
+        const order = { dryRun: request.query.dryRun === 'true', move: moveOf(body), portRanges, networkPool }
         return reply.code(202).send(await store.databases.orderUpgrade(database.id, order, actorOf(request)))
       }
       case 'rollback':
-        return reply.code(202).send(await store.databases.orderRollback(database.id, { budgetMs: body.budgetMs ?? null }, actorOf(request)))
+        return reply.code(202).send(await store.databases.orderRollback(database.id, moveOf(body), actorOf(request)))
       case 'downgrade': {
         const { portRanges, networkPool } = parts.settings.provisioning
-        const order = { dryRun: request.query.dryRun === 'true', budgetMs: body.budgetMs ?? null, portRanges, networkPool }
+        const order = { dryRun: request.query.dryRun === 'true', move: moveOf(body), portRanges, networkPool }
         return reply.code(202).send(await store.databases.orderDowngrade(database.id, order, actorOf(request)))
       }
       case 'restart':
@@ -101,6 +102,10 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
       : { settled: false, waitedMs: 0 }
     return { settled, waitedMs, database: await showDatabase(parts, await reachDatabase(store, principalOf(request), id)) }
   })
+}
+
+function moveOf({ budgetMs, window }: MoveOrder): MoveOrder {
+  return { ...(budgetMs !== undefined && { budgetMs }), ...(window !== undefined && { window }) }
 }
 
 /** Whoever asks for a dry run must not get the real thing. */

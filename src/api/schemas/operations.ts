@@ -1,5 +1,6 @@
 /** Operations, backups, restores and what happened: everything that takes time. */
 import { z } from 'zod'
+import { clientWindows } from '../../domain/action.ts'
 import { operationKinds } from '../../domain/desired.ts'
 import * as words from './words.ts'
 
@@ -30,7 +31,10 @@ export const operation = operationSummary
   })
   .meta({ id: 'Operation' })
 
-const budgetMs = z.number().int().min(500).max(15_000).exactOptional().describe('Clients wait no longer than this while they are moved: before that the move goes back by itself. 5,000 by default')
+const budgetMs = z.number().int().min(500).max(15_000).exactOptional().describe('Clients wait, or cannot write, no longer than this while they are moved: before that the move goes back by itself. 5,000 by default')
+const clientWindow = z.enum(clientWindows).exactOptional()
+  .describe('What clients of the read-write port meet meanwhile. hold, by default: all of them wait, and pooled ones see no error. readOnly: reads go on, and writes are refused with 25006')
+const moving = { budgetMs, window: clientWindow }
 const memberName = z.string().min(1).max(60)
 
 export const newOperation = z.discriminatedUnion('kind', [
@@ -44,10 +48,10 @@ export const newOperation = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('upgradeToHa'),
-    budgetMs,
+    ...moving,
   }).describe('One server becomes a cluster of three; with dryRun only what stands in its way is told, in `progress`'),
-  z.strictObject({ kind: z.literal('rollback'), budgetMs }).describe('Back from the cluster to the server that follows it since the upgrade, without losing a row; the cluster follows then, ready for another upgrade'),
-  z.strictObject({ kind: z.literal('downgrade'), budgetMs }).describe('From the cluster to one server at any time: one that follows already, else one that is made for it; the cluster follows then. With dryRun only what stands in its way is told, in `progress`'),
+  z.strictObject({ kind: z.literal('rollback'), ...moving }).describe('Back from the cluster to the server that follows it since the upgrade, without losing a row; the cluster follows then, ready for another upgrade'),
+  z.strictObject({ kind: z.literal('downgrade'), ...moving }).describe('From the cluster to one server at any time: one that follows already, else one that is made for it; the cluster follows then. With dryRun only what stands in its way is told, in `progress`'),
   z.strictObject({ kind: z.literal('restart') }).describe('Member by member, the leader last'),
   z.strictObject({
     kind: z.literal('reinitialise'),

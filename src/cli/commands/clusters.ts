@@ -20,6 +20,21 @@ export function haCommand(surroundings: Surroundings): Command {
   })
 }
 
+const moveOptions = [
+  ['--budget-ms <ms>', 'how long clients may wait, or cannot write, while they are moved; 5000 by default'],
+  ['--window <kind>', 'what they meet meanwhile: hold (by default) lets all of them wait, readOnly lets reads go on and refuses writes'],
+] as const
+const moveInput = { budgetMs: z.coerce.number().int().exactOptional(), window: z.enum(['hold', 'readOnly']).exactOptional() }
+
+interface Move {
+  readonly budgetMs?: number
+  readonly window?: 'hold' | 'readOnly'
+}
+
+function moveOf({ budgetMs, window }: Move): Move {
+  return { ...(budgetMs !== undefined && { budgetMs }), ...(window !== undefined && { window }) }
+}
+
 export function clusterCommands(surroundings: Surroundings): readonly Command[] {
   return [
     ordered(surroundings, {
@@ -30,22 +45,22 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
     }),
     ordered(surroundings, {
       usage: 'upgrade-to-ha <databaseId>', about: 'Make a cluster of one server, under its clients',
-      options: [['--dry-run', 'only say what stands in its way'], ['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
-      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
-      order: ({ budgetMs }) => ({ kind: 'upgradeToHa', ...(budgetMs === undefined ? {} : { budgetMs }) }),
+      options: [['--dry-run', 'only say what stands in its way'], ...moveOptions],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), ...moveInput, ...waitInput }),
+      order: (input) => ({ kind: 'upgradeToHa', ...moveOf(input) }),
       query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
     }),
     ordered(surroundings, {
       usage: 'rollback <databaseId>', about: 'Go back from the cluster to the server that it came from, without losing a row',
-      options: [['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
-      input: z.object({ databaseId: z.string(), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
-      order: ({ budgetMs }) => ({ kind: 'rollback', ...(budgetMs === undefined ? {} : { budgetMs }) }),
+      options: moveOptions,
+      input: z.object({ databaseId: z.string(), ...moveInput, ...waitInput }),
+      order: (input) => ({ kind: 'rollback', ...moveOf(input) }),
     }),
     ordered(surroundings, {
       usage: 'downgrade <databaseId>', about: 'Take a cluster back to one server at any time; a new one is made where none follows',
-      options: [['--dry-run', 'only say what stands in its way'], ['--budget-ms <ms>', 'how long clients may wait while they are moved; 5000 by default']],
-      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), budgetMs: z.coerce.number().int().exactOptional(), ...waitInput }),
-      order: ({ budgetMs }) => ({ kind: 'downgrade', ...(budgetMs === undefined ? {} : { budgetMs }) }),
+      options: [['--dry-run', 'only say what stands in its way'], ...moveOptions],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), ...moveInput, ...waitInput }),
+      order: (input) => ({ kind: 'downgrade', ...moveOf(input) }),
       query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
     }),
     ordered(surroundings, {

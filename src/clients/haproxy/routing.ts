@@ -7,10 +7,13 @@ import { openRuntime, type RuntimeAddress, type RuntimeConnection } from '../hap
 
 /** Servers are called as Patroni calls the members. */
 export type RoutingStep =
-  /** Of the read-write port. `up`: takes clients from this moment; `stopping`: no new ones. The next checks decide anew. */
-  | { readonly kind: 'setHealth'; readonly server: string; readonly health: 'up' | 'stopping' }
+  /** Of the read-write port. `up`: takes clients from this moment; `stopping`: no new ones; `down`: none. The next checks decide anew. */
+  | { readonly kind: 'setHealth'; readonly server: string; readonly health: 'up' | 'stopping' | 'down' }
   /** New clients of it wait, for four seconds at most; its sessions stay. `admit` ends that. See await-server.lua. */
   | { readonly kind: 'hold' | 'admit'; readonly server: string; readonly forMs?: number }
+  /** Of the read-write port: a server that does not lead takes clients, for `forMs` at most, and its checks are not asked. `return` ends that. See lend-server.lua. */
+  | { readonly kind: 'lend'; readonly server: string; readonly forMs: number }
+  | { readonly kind: 'return'; readonly server: string }
   /** Of a server that no check looks after: whether it takes clients at all. */
   | { readonly kind: 'setState'; readonly backend: 'be_rw' | 'be_ro'; readonly server: string; readonly state: 'ready' | 'maint' }
 
@@ -69,6 +72,10 @@ function commandOf(step: RoutingStep): string {
     case 'hold':
     case 'admit':
       return `holdfast ${step.kind} ${named(step.server)}${step.forMs === undefined ? '' : ` ${Math.round(step.forMs)}`}`
+    case 'lend':
+      return `holdfast lend ${named(step.server)} ${Math.max(1, Math.round(step.forMs))}`
+    case 'return':
+      return `holdfast return ${named(step.server)}`
     case 'setState':
       return `set server ${step.backend}/${named(step.server)} state ${step.state}`
   }

@@ -19,6 +19,7 @@ const reportSchema = z
     inRecovery: z.boolean(),
     systemIdentifier: z.string(),
     timeline: z.number(),
+    receivedTimeline: z.number().nullable(),
     lsn: lsnSchema,
     configHash: z.string(),
     walSenders: z.array(z.object({
@@ -61,6 +62,7 @@ const selfReport: Statement<{ report: PostgresSeen }> = {
                        then (select greatest(c.timeline_id, r.min_recovery_end_timeline)
                              from pg_control_checkpoint() c, pg_control_recovery() r)
                        else ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::integer end,
+      'receivedTimeline', (select received_tli from pg_stat_wal_receiver where recovering and status = 'streaming'),
       'lsn', lsn::text,
       'configHash', coalesce(current_setting('holdfast.config_hash', true), ''),
       'walSenders', (select coalesce(json_agg(json_build_object(

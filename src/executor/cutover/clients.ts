@@ -12,12 +12,14 @@ export const standaloneServer = 'standalone'
 const drainMs = 300
 const againMs = 50
 
+type Routed = Pick<Places, 'cluster' | 'proxies'>
+
 /** Connections are opened ahead of time: a handshake with each proxy, twice, is a part of what clients would wait for. */
 export class ClientRoutes {
-  readonly #places: Places
+  readonly #places: Routed
   readonly #ready = new Map<RuntimeAddress, RuntimeConnection[]>()
 
-  constructor(places: Places) {
+  constructor(places: Routed) {
     this.#places = places
   }
 
@@ -49,20 +51,36 @@ export class ClientRoutes {
     await this.#each((proxy) => holdClients(proxy, server, drainMs, forMs, signal, this.#ready.get(proxy)?.pop()))
   }
 
-  /** To the member that was seen to take writes. */
-  toMember(server: string, signal: AbortSignal): Promise<void> {
-    return this.#lead([...stateOf([standaloneServer], 'maint'), { kind: 'setHealth', server, health: 'up' }, ...admitAll(this.#places)], signal)
+  /** To a member that follows: they can read there, for `forMs` at most. */
+  lendMember(server: string, forMs: number, signal: AbortSignal): Promise<void> {
+    return this.#lead([{ kind: 'lend', server, forMs }, ...stateOf([standaloneServer], 'maint', ['be_rw']), ...admitAll(this.#places)], signal)
   }
 
-  /** To the standalone: the members are no choice any more until the proxy has its next configuration. */
+  /** To the member that was seen to take writes. */
+  toMember(server: string, signal: AbortSignal): Promise<void> {
+    return this.#lead([
+      ...stateOf([standaloneServer], 'maint'), ...stateOf(this.#members, 'ready', ['be_rw']), ...this.#returned(server),
+      { kind: 'setHealth', server, health: 'up' }, ...admitAll(this.#places),
+    ], signal)
+  }
+
+  /** To the standalone: the members are no choice any more until the proxy has its next configuration. One that follows can be read from. */
   toStandalone(signal: AbortSignal): Promise<void> {
-    const members = this.#places.cluster.members.map(({ id }): RoutingStep => ({ kind: 'setState', backend: 'be_rw', server: patroniName(id), state: 'maint' }))
-    return this.#lead([...members, ...stateOf([standaloneServer], 'ready'), ...admitAll(this.#places)], signal)
+    return this.#lead([...stateOf(this.#members, 'maint', ['be_rw']), ...stateOf([standaloneServer], 'ready'), ...admitAll(this.#places)], signal)
   }
 
   /** Back to the standalone, which served before. */
   letGo(signal: AbortSignal): Promise<void> {
-    return this.#lead([...stateOf([standaloneServer], 'ready'), ...admitAll(this.#places)], signal)
+    return this.#lead([...stateOf([standaloneServer], 'ready'), ...this.#returned(null), ...admitAll(this.#places)], signal)
+  }
+
+  /** Sessions of a member that is down by that end soon, see end-sessions.lua. */
+  #returned(leader: string | null): RoutingStep[] {
+    return this.#members.flatMap((server): RoutingStep[] => [{ kind: 'return', server }, ...(server === leader ? [] : [{ kind: 'setHealth', server, health: 'down' } as const])])
+  }
+
+  get #members(): readonly string[] {
+    return this.#places.cluster.members.map(({ id }) => patroniName(id))
   }
 
   /** Again and again: whoever waits there would wait until the proxy itself lets him go. */
@@ -75,11 +93,11 @@ export class ClientRoutes {
   }
 }
 
-function stateOf(servers: readonly string[], state: 'ready' | 'maint'): RoutingStep[] {
-  return servers.flatMap((server) => (['be_rw', 'be_ro'] as const).map((backend): RoutingStep => ({ kind: 'setState', backend, server, state })))
+function stateOf(servers: readonly string[], state: 'ready' | 'maint', backends: readonly ('be_rw' | 'be_ro')[] = ['be_rw', 'be_ro']): RoutingStep[] {
+  return servers.flatMap((server) => backends.map((backend): RoutingStep => ({ kind: 'setState', backend, server, state })))
 }
 
-function admitAll({ cluster }: Places): RoutingStep[] {
+function admitAll({ cluster }: Routed): RoutingStep[] {
   return [standaloneServer, ...cluster.members.map(({ id }) => patroniName(id))].map((server) => ({ kind: 'admit', server }))
 }
 

@@ -46,14 +46,15 @@ export type Window = (forMs: number, budget: AbortSignal, beforeDeciding: () => 
 
 type Outcome =
   | { readonly kind: 'moved'; readonly systemIdentifier: string; readonly pauseMs: number | null; readonly steps: Readonly<Record<string, number>> }
-  | { readonly kind: 'wentBack'; readonly reason: string; readonly pauseMs: number | null }
+  /** `unnoticed`: nobody was held. */
+  | { readonly kind: 'wentBack'; readonly reason: string; readonly pauseMs: number | null; readonly unnoticed: boolean }
 
 export async function cutOver(tools: CutoverTools, order: CutOver, desired: Desired, signal: AbortSignal): Promise<ActionResult> {
   const session = new Session(tools, order, desired, signal)
   const isUpgrade = desired.instances.some(({ id, kind }) => id === order.fromId && kind === 'standalone')
   const cutover = new Cutover(session, isUpgrade ? new Upgrade(session) : new Rollback(session))
   try {
-    const outcome = order.settleOnly ? await cutover.settle(null, 'the controller that moved the clients ended in the middle of it') : await cutover.run()
+    const outcome = order.settleOnly ? await cutover.settle(null, 'the controller that moved the clients ended in the middle of it', false) : await cutover.run()
     return { records: [{ kind: 'operationNoted', operationId: order.operationId, notes: { outcome } }] }
   } finally {
     session.end()
@@ -82,12 +83,12 @@ class Cutover {
       })
       return await this.#goOn(heldAt)
     } catch (error) {
-      return await this.settle(heldAt, describeError(error))
+      return await this.settle(heldAt, describeError(error), heldAt === null)
     }
   }
 
   /** Brings whatever was begun to an end. Errors when it cannot be known what was: then nothing is done, and it is asked again. */
-  async settle(heldAt: number | null, reason: string): Promise<Outcome> {
+  async settle(heldAt: number | null, reason: string, unnoticed: boolean): Promise<Outcome> {
     const { tools: { etcd, installation }, places: { scope }, signal } = this.#session
     for (;;) {
       const decision = await readDecision(etcd, installation, scope, signal)
@@ -96,7 +97,7 @@ class Cutover {
       const back = await writeDecision(etcd, installation, scope, decision, this.#way.back(decision), limit)
       if (back === null) continue
       await this.#way.goBack(back, limit)
-      return { kind: 'wentBack', reason, pauseMs: since(heldAt) }
+      return { kind: 'wentBack', reason, pauseMs: since(heldAt), unnoticed }
     }
   }
 

@@ -10,6 +10,7 @@ import { patroniName } from '../../domain/names.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
 import { clusterConfiguration } from '../../render/clusterConfiguration.ts'
 import { followingConfigurationOf } from '../../render/clusterMemberBlueprint.ts'
+import { standaloneServer } from './clients.ts'
 import type { Way, Window } from './cutover.ts'
 import { markOf, noPause, pauseFor, standbyKey, type Decision } from './decision.ts'
 import { ensureRunning, prepareLeaderStop, setFence } from './server.ts'
@@ -54,6 +55,7 @@ export class Rollback implements Way {
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(patroniName(leader.id), forMs, budget)
       this.#session.mark('held')
+      await this.#session.readMeanwhile(source, target, places.standalone, () => routes.toStandalone(budget), budget)
       const end = await prepared.stop(budget)
       this.#session.mark('stopped')
       await hasReceived(target, end, budget)
@@ -107,6 +109,7 @@ export class Rollback implements Way {
     })
     await Promise.all([ensureRunning(places, limit), serves])
     this.#session.mark('promoted')
+    await this.#session.holdReaders(places.standalone, standaloneServer, limit)
     await this.#session.routes.toStandalone(limit)
     this.#session.mark('letGo')
   }
@@ -139,6 +142,7 @@ export class Rollback implements Way {
     const { places } = this.#session
     await Promise.all(places.cluster.members.map((member) => this.#session.patroni(member).wake(limit).catch(() => undefined)))
     const { member } = await this.#session.leading(limit)
+    await this.#session.holdReaders(member, patroniName(member.id), limit)
     await this.#session.routes.toMember(patroniName(member.id), limit)
   }
 }

@@ -11,9 +11,12 @@ import { ClientRoutes } from './clients.ts'
 import type { CutOver } from './cutover.ts'
 import { readDecision, writeDecision, type Decision } from './decision.ts'
 import { connectMember, memberNamed, placesOf, type CutoverTools, type Places } from './places.ts'
+import { readMeanwhile } from './readOnly.ts'
 
 export const pollMs = 3
 export const againMs = 200
+/** For as long as it takes to tell where to go. */
+const holdReadersMs = 3_000
 const mostLagBytes = 16n * 1024n * 1024n
 
 export interface Standing {
@@ -34,6 +37,8 @@ export class Session {
   readonly signal: AbortSignal
   readonly #ended = new AbortController()
   readonly #open = new Map<string, PostgresConnection>()
+  /** The follower that clients were led to in order to read. */
+  #readAt: string | null = null
   #begun = performance.now()
   #steps: Record<string, number> = {}
 
@@ -85,6 +90,21 @@ export class Session {
     const member = entry === null ? undefined : memberNamed(this.places, entry.value)
     if (member === undefined) throw new HoldfastError('Conflict', 'no member of the cluster leads it')
     return member
+  }
+
+  /** In a window that lets reads go on: at the follower, from now until it is promoted or clients are led back. */
+  async readMeanwhile(source: PostgresConnection, follower: PostgresConnection, member: Member, lead: () => Promise<void>, limit: AbortSignal): Promise<void> {
+    if (this.order.window !== 'readOnly') return
+    await readMeanwhile(source, follower, lead, limit)
+    this.#readAt = member.id
+    this.mark('reading')
+  }
+
+  /** The pools change servers between two transactions, unless they are where they are to be. `server`: whom newcomers were led to. */
+  async holdReaders(to: Member, server: string, limit: AbortSignal): Promise<void> {
+    if (this.order.window !== 'readOnly' || this.#readAt === to.id) return
+    // a proxy that does not hear is told again by what comes next; its clients meet the end of their sessions then
+    await this.routes.hold(server, holdReadersMs, limit).catch(() => undefined)
   }
 
   patroni(member: Member): ReturnType<typeof patroniOf> {

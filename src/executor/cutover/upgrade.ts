@@ -49,6 +49,7 @@ export class Upgrade implements Way {
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(standaloneServer, forMs, budget)
       this.#session.mark('held')
+      await this.#session.readMeanwhile(source, target, leader, () => routes.lendMember(patroniName(leader.id), forMs, budget), budget)
       const end = await prepared.stop(budget)
       this.#session.mark('stopped')
       // every one of them: whoever leads then, should the first one die at that moment, lacks nothing
@@ -82,6 +83,7 @@ export class Upgrade implements Way {
     const { member, systemIdentifier } = await this.#session.leading(limit)
     this.#systemIdentifier = systemIdentifier
     this.#session.mark('promoted')
+    await this.#session.holdReaders(member, standaloneServer, limit)
     await this.#session.routes.toMember(patroniName(member.id), limit)
     this.#session.mark('letGo')
   }
@@ -101,6 +103,7 @@ export class Upgrade implements Way {
       if (recovers) await connection.execute('select pg_catalog.pg_promote(false)', [], limit)
       return recovers ? null : true
     })
+    await this.#session.holdReaders(places.standalone, standaloneServer, limit)
     await this.#session.routes.letGo(limit)
   }
 }
