@@ -49,6 +49,9 @@ export function senderTo({ postgres }: Leader, memberId: string): WalSenderSeen 
   return senderNamed(postgres, patroniName(memberId))
 }
 
+/** In Patroni's dynamic configuration, which leaves it alone: the operation for which it is paused. */
+export const pausedForKey = 'holdfast_paused_for'
+
 export function senderNamed({ walSenders }: PostgresSeen, name: string): WalSenderSeen | undefined {
   return walSenders.find(({ applicationName }) => applicationName === name)
 }

@@ -82,6 +82,8 @@ const keysSchema = z.discriminatedUnion('known', [
     mode: z.enum(['strict', 'quorum', 'other']),
     /** Patroni's maintenance mode: an operator has the say. */
     paused: z.boolean(),
+    /** Paused by the controller, to move clients away from its leader: that it is stopped then is no trouble. */
+    moving: z.boolean().default(false),
   }).readonly(),
   z.object({ known: z.literal(false), reason: z.string(), forMs: z.number() }).readonly(),
 ])

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { EtcdEntry, EtcdKeys } from '../clients/etcd.ts'
 import { describeError } from '../domain/errors.ts'
+import { pausedForKey } from '../domain/cluster.ts'
 import { jsonOrNull } from '../domain/json.ts'
 import type { KeysEvidence, KnownKeys } from './evidence.ts'
 import { leaderKey, syncKey } from './transaction.ts'
@@ -50,16 +51,18 @@ const configSchema = z.object({
   synchronous_mode_strict: z.boolean().optional(),
   pause: z.boolean().optional(),
   standby_cluster: z.unknown().optional(),
+  [pausedForKey]: z.string().nullish(),
 })
 
-function configOf(entry: EtcdEntry | undefined): Pick<KnownKeys, 'mode' | 'paused'> {
+function configOf(entry: EtcdEntry | undefined): Pick<KnownKeys, 'mode' | 'paused' | 'moving'> {
   const parsed = configSchema.safeParse(jsonOrNull(entry?.value ?? ''))
-  if (!parsed.success) return { mode: 'other', paused: false }
+  if (!parsed.success) return { mode: 'other', paused: false, moving: false }
   const { synchronous_mode: mode, synchronous_mode_strict: strict, pause, standby_cluster: follows } = parsed.data
   const isStrict = strict === true
   // one that follows another instance is led by nobody's death
   const paused = pause === true || follows != null
-  if (isStrict && mode === true) return { mode: 'strict', paused }
-  if (isStrict && mode === 'quorum') return { mode: 'quorum', paused }
-  return { mode: 'other', paused }
+  const moving = pause === true && parsed.data[pausedForKey] != null
+  if (isStrict && mode === true) return { mode: 'strict', paused, moving }
+  if (isStrict && mode === 'quorum') return { mode: 'quorum', paused, moving }
+  return { mode: 'other', paused, moving }
 }

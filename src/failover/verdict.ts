@@ -20,7 +20,7 @@ export function judge(told: Evidence): Verdict {
   const { name } = keys.leader
   const leader = evidence.members.find((member) => member.name === name)
   if (leader === undefined) return wait('LeaderNotOurs', name)
-  if (keys.paused) return anyTrouble(evidence) ? wait('ClusterPaused') : nothing
+  if (keys.paused) return anyTrouble(evidence) && !keys.moving ? wait('ClusterPaused') : nothing
   if (!leader.container.known) return judgeLostHost(evidence, keys, leader)
   switch (leader.container.state) {
     case 'exited':

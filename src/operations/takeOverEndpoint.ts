@@ -83,7 +83,8 @@ function exchanging(input: MachineInput): Decision {
   }
   if (peerEndpoint?.endpoint.id !== endpointId) return giveUp(input, 'the endpoint that was asked for belongs to another database by now')
   const { fromDatabaseId } = takeOverInputSchema.parse(operation.input)
-  return stay({ ...record({ kind: 'swapEndpoints', withDatabaseId: fromDatabaseId }), requeueAfterMs: 0 }, 'the endpoints to be exchanged')
+  // the clients of the other one may be on the move: then nothing is exchanged yet
+  return stay({ ...record({ kind: 'swapEndpoints', withDatabaseId: fromDatabaseId }), requeueAfterMs: lookMs }, 'the endpoints to be exchanged')
 }
 
 function awaitingRoute(input: MachineInput): Decision {

@@ -1,11 +1,17 @@
 /** Taking over an endpoint: addresses and certificates stay together, databases change places behind them. */
+import { z } from 'zod'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Lease } from './lease.ts'
 import { raiseGeneration } from './changeDatabase.ts'
 import type { Sql } from './sql.ts'
 
-/** Each of both databases gets the endpoint of the other. Both generations rise, both are woken. The lease must be held. */
+/**
+ * Each of both databases gets the endpoint of the other. Both generations rise, both are woken. The lease must be held. Nothing happens
+ * while the clients of either are being moved: its endpoint holds them, and is told where to lead them.
+ */
 export async function swapEndpoints(sql: Sql, { databaseId }: Lease, otherDatabaseId: string): Promise<void> {
+  const [moving] = await sql.many(z.object({}), `select from operations where database_id in ($1, $2) and phase = 'movingClients' and finished_at is null`, [databaseId, otherDatabaseId])
+  if (moving !== undefined) return
   await sql.run(`update work_items set wake_seq = wake_seq + 1, due_at = now() where database_id in ($1, $2)`, [databaseId, otherDatabaseId])
   // one statement for both rows: at no time do two endpoints belong to one database
   const swapped = await sql.run(

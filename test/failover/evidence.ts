@@ -37,7 +37,7 @@ export const engineSilent = (forMs: number): ContainerEvidence => ({ known: fals
 /** The leader key's revision is 100, that of `/sync` 90. */
 export function evidence(changes: Changes = {}): Evidence {
   const keys: KnownKeys = {
-    known: true, agoMs: 100, mode: 'strict', paused: false,
+    known: true, agoMs: 100, mode: 'strict', paused: false, moving: false,
     leader: { name: 'a', modRevision: 100, leaseSeconds: 19, grantedSeconds: 20 },
     sync: { value: '{"leader":"a","sync_standby":"b,c"}', modRevision: 90, leader: 'a', standbys: ['b', 'c'] },
   }

@@ -63,6 +63,7 @@ const tables: Readonly<Record<string, readonly Row[]>> = {
     ['etcd answered too long ago', { keys: { agoMs: 2_500 }, a: { container: container('exited', 20) } }, wait('EtcdUnknown')],
     ['nobody leads: an election is under way', { keys: { leader: null }, a: { container: container('exited', 20) } }, wait('NoLeader')],
     ['a stranger leads', { keys: { leader: { name: 'x', modRevision: 1, leaseSeconds: 19, grantedSeconds: 20 } } }, { kind: 'wait', reason: 'LeaderNotOurs', member: 'x' }],
+    ['paused for a move: it is stopped on purpose', { keys: { paused: true, moving: true }, a: { container: container('exited', 20) } }, nothing],
     ['maintenance mode: an operator has the say', { keys: { paused: true }, a: { container: container('exited', 20) } }, wait('ClusterPaused')],
   ],
   'a leader that is paused': [

@@ -34,6 +34,18 @@ test('opposite exchanges at once end in one of the two orders, not in a mixture'
   assert.equal((await store.desired.load(b.id))?.endpoint?.id, b.endpoint?.id)
 })
 
+test('nothing is exchanged while the clients of either are being moved', async () => {
+  const [a, b] = [await rig.create('moved'), await rig.create('other')]
+  const { id } = await store.databases.startOperation(a.id, { kind: 'takeOverEndpoint', input: { fromDatabaseId: b.id } }, actor)
+  const [leaseA, leaseB] = [await rig.lease(a.id), await rig.lease(b.id)]
+  await store.operations.enter(leaseA, id, 'movingClients', { because: 'all is ready' })
+  await store.records.apply(leaseB, [{ kind: 'swapEndpoints', withDatabaseId: a.id }])
+  assert.equal((await store.desired.load(b.id))?.endpoint?.id, b.endpoint?.id)
+  await store.operations.finish(leaseA, id, 'succeeded', { message: 'they were moved' })
+  await store.records.apply(leaseB, [{ kind: 'swapEndpoints', withDatabaseId: a.id }])
+  assert.equal((await store.desired.load(b.id))?.endpoint?.id, a.endpoint?.id)
+})
+
 test('there is nothing to exchange with a database that has no endpoint', async () => {
   const { id } = await rig.create('alone')
   const lease = await rig.lease(id)

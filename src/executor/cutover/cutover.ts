@@ -21,6 +21,8 @@ export type CutOver = Extract<Action, { readonly kind: 'cutOver' }>
 
 /** For a promotion, once the budget is spent well; after that the proxies let everybody go by themselves. */
 const promotionMs = 5_000
+/** Checkpoints of a busy server take long once, and little when they are asked for again. What is left of the pass is for what comes after. */
+const prepareMs = 15_000
 /** From the decision on: a promotion takes half a second, on a busy machine some. */
 const onMs = 30_000
 const backMs = 40_000
@@ -31,8 +33,8 @@ export interface Way {
   isDecided(decision: Decision): boolean
   /** Changes the decision so that it is not the one any more that somebody may still want to go on from. */
   readonly back: (decision: Decision) => Readonly<Record<string, unknown>>
-  /** Nothing of it is noticed by anybody. The rest: when clients are held, until going on is decided. */
-  prepare(): Promise<Window>
+  /** Nothing of it is noticed by anybody. The rest: when clients are held, until going on is decided. Errors: also when `limit` aborts. */
+  prepare(limit: AbortSignal): Promise<Window>
   /** Clients are at the other instance when it returns. */
   goOn(limit: AbortSignal): Promise<void>
   /** After clients were let go, or found to have been: what the former one needs to follow. Its system identifier. */
@@ -74,7 +76,7 @@ class Cutover {
     const { order: { budgetMs } } = this.#session
     let heldAt: number | null = null
     try {
-      const window = await this.#way.prepare()
+      const window = await this.#way.prepare(this.#session.within(prepareMs))
       const begun = performance.now()
       heldAt = begun
       this.#session.hold()

@@ -4,7 +4,7 @@
  * read before, so that only one of them ever happens, whoever asks and however late the call of a controller that was frozen comes.
  */
 import type { EtcdClient } from '../../clients/etcd.ts'
-import { scopePrefix } from '../../domain/cluster.ts'
+import { pausedForKey, scopePrefix } from '../../domain/cluster.ts'
 import type { ClusterScope } from '../../domain/desired.ts'
 import { HoldfastError } from '../../domain/errors.ts'
 import { merged, treeOf, type Tree } from '../mergePatch.ts'
@@ -19,9 +19,8 @@ export interface Decision {
 }
 
 export const standbyKey = 'standby_cluster'
-/** Patroni knows nothing of these and leaves them alone. */
+/** Patroni knows nothing of it and leaves it alone. */
 const markKey = 'holdfast_went_back'
-const pausedForKey = 'holdfast_paused_for'
 
 /** Nobody is promoted and nothing is started again meanwhile: for this one move, see stop-leader in the image. */
 export function pauseFor(operationId: string): Tree {

@@ -35,22 +35,22 @@ export class Rollback implements Way {
 
   readonly back = (decision: Decision): Readonly<Record<string, unknown>> => ({ ...noPause, ...markOf(decision) })
 
-  async prepare(): Promise<Window> {
+  async prepare(limit: AbortSignal): Promise<Window> {
     const { places, routes, signal, order } = this.#session
     const leader = await this.#session.leader()
     const [source, target] = [await this.#session.connect(leader), await this.#session.connect(places.standalone)]
     await this.#session.checkFollows(source, target)
     await target.execute(dropSlotSql, [followerSlotName], signal)
     await target.execute(makeSlotSql, [followerSlotName], signal)
-    for (const connection of [source, target]) await connection.execute('checkpoint', [], signal)
+    for (const connection of [source, target]) await connection.execute('checkpoint', [], limit)
     const following = this.#following()
     const decision = await this.#paused()
     // the last word: since then no other member can have come to lead
     if ((await this.#session.leader()).id !== leader.id) throw new HoldfastError('Conflict', 'another member leads the cluster by now')
     await this.#session.checkFollows(source, target)
     const prepared = await prepareLeaderStop(places, leader, order.operationId, signal)
-    await source.execute('checkpoint', [], signal)
-    await routes.readsToStandalone(signal)
+    await source.execute('checkpoint', [], limit)
+    await routes.readsToStandalone(limit)
     routes.prepare()
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(patroniName(leader.id), forMs, budget)
@@ -58,7 +58,7 @@ export class Rollback implements Way {
       await this.#session.readMeanwhile(source, target, places.standalone, () => routes.toStandalone(budget), budget)
       const end = await prepared.stop(budget)
       this.#session.mark('stopped')
-      await hasReceived(target, end, budget)
+      await hasReceived(target, end, true, budget)
       this.#session.mark('received')
       beforeDeciding()
       await this.#session.decide(decision, following)

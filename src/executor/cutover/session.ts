@@ -181,11 +181,14 @@ export async function standingOf(connection: PostgresConnection, signal: AbortSi
   return row
 }
 
-/** `end` is where the last record begins: all that was acknowledged is before it. */
-export async function hasReceived(follower: PostgresConnection, end: Lsn, limit: AbortSignal): Promise<void> {
+/**
+ * `end` is where the last record begins, the shutdown checkpoint: all that was acknowledged is before it. `last`: it has that record, too;
+ * whoever is promoted without it parts from the server that wrote it.
+ */
+export async function hasReceived(follower: PostgresConnection, end: Lsn, last: boolean, limit: AbortSignal): Promise<void> {
   for (;;) {
     const [row] = await follower.query(receivedQuery, [], limit)
-    if (row?.lsn != null && row.lsn > end) return
+    if (row?.lsn != null && (last ? row.lsn > end : row.lsn >= end)) return
     await sleep(pollMs, undefined, { signal: limit })
   }
 }

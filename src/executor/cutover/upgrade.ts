@@ -31,7 +31,7 @@ export class Upgrade implements Way {
 
   readonly back = markOf
 
-  async prepare(): Promise<Window> {
+  async prepare(limit: AbortSignal): Promise<Window> {
     const { places, routes, signal, desired } = this.#session
     const source = await this.#session.connect(places.standalone)
     const leader = await this.#session.leader()
@@ -42,9 +42,9 @@ export class Upgrade implements Way {
     const decision = await this.#decisionWithSlot(target)
     await setFence(places, followerConninfo(desired, places), decision.modRevision, signal)
     const prepared = await prepareStop(places, signal)
-    for (const connection of [source, target, source]) await connection.execute('checkpoint', [], signal)
+    for (const connection of [source, target, source]) await connection.execute('checkpoint', [], limit)
     // last: it ends by itself after some seconds
-    await routes.readsToMembers(signal)
+    await routes.readsToMembers(limit)
     routes.prepare()
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(standaloneServer, forMs, budget)
@@ -52,8 +52,8 @@ export class Upgrade implements Way {
       await this.#session.readMeanwhile(source, target, leader, () => routes.lendMember(patroniName(leader.id), forMs, budget), budget)
       const end = await prepared.stop(budget)
       this.#session.mark('stopped')
-      // every one of them: whoever leads then, should the first one die at that moment, lacks nothing
-      await Promise.all(members.map((member) => hasReceived(member, end, budget)))
+      // every one of them: whoever leads then, should the first one die at that moment, lacks nothing that was acknowledged
+      await Promise.all(members.map((member) => hasReceived(member, end, member === target, budget)))
       this.#session.mark('received')
       beforeDeciding()
       await this.#session.decide(decision, { [standbyKey]: null })

@@ -104,7 +104,7 @@ function hostLostKeys(state: State, world: World, plan: GuardPlan): KeysToReleas
   const keys = seenKeys(state.keys(), mode)
   const deaf = { said: { heardMs: 2_500 } }
   const verdict = judge(evidence({ keys, a: { container: engineSilent(3_000), patroni: silent(3_000), query: silent(3_000) }, b: deaf, c: deaf }))
-  return verdict.kind === 'hostLost' ? keysToRelease({ known: true, agoMs: 0, paused: false, ...keys }) : null
+  return verdict.kind === 'hostLost' ? keysToRelease({ known: true, agoMs: 0, paused: false, moving: false, ...keys }) : null
 }
 
 /** What the engine says of L's container is true; it is read some time before it is acted on. */
@@ -143,7 +143,7 @@ function* moveSteps(state: State, plan: GuardPlan, guard: 1 | 2): Generator<Step
       break
     }
     case 2: {
-      const keys = keysToRelease({ known: true, agoMs: 0, paused: false, ...seenKeys(state.keys(), 'strict') })
+      const keys = keysToRelease({ known: true, agoMs: 0, paused: false, moving: false, ...seenKeys(state.keys(), 'strict') })
       if (keys !== null && keys.leader === 'a' && (state.keys().syncSet & bit(A)) !== 0) yield { name: say('reads the keys'), state: hold(state, guard, keys).with({ [pc]: 3 }) }
       break
     }
