@@ -23,7 +23,7 @@ const samples: readonly string[] = ['test/faults/sample.test.ts', 'test/faults/h
 const last = 'test/e2e/last/'
 
 /** Two clusters on one small machine, or an installation beside another, slow each other down until their own limits end them. */
-const alone: readonly string[] = ['test/e2e/cluster.test.ts', 'test/e2e/demo.test.ts', 'test/e2e/rehearsal.test.ts', 'test/e2e/upgrade.test.ts']
+const alone: readonly string[] = ['cluster', 'demo', 'downgrade', 'rehearsal', 'upgrade'].map((name) => `test/e2e/${name}.test.ts`)
 
 /** Sorted, in groups: one group after the other. */
 export async function groupsOf(root: string, suite: TestSuiteName): Promise<readonly { readonly files: readonly string[]; readonly concurrency: number }[]> {

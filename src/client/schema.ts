@@ -1427,7 +1427,7 @@ export interface paths {
         post: {
             parameters: {
                 query?: {
-                    /** @description Of upgradeToHa: begins nothing */
+                    /** @description Of upgradeToHa and downgrade: begins nothing */
                     dryRun?: "true" | "false";
                 };
                 header?: never;
@@ -1461,11 +1461,19 @@ export interface paths {
                          * @enum {string}
                          */
                         window?: "hold" | "readOnly";
-                        /** @description Performs it on a copy restored from the newest backup, removes that, and tells in `progress` how long clients would wait: the operation rehearseUpgrade */
-                        rehearse?: boolean;
                     } | {
                         /** @enum {string} */
                         kind: "rollback";
+                        /** @description Clients wait, or cannot write, no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
+                        budgetMs?: number;
+                        /**
+                         * @description What clients of the read-write port meet meanwhile. hold, by default: all of them wait, and pooled ones see no error. readOnly: reads go on, and writes are refused with 25006
+                         * @enum {string}
+                         */
+                        window?: "hold" | "readOnly";
+                    } | {
+                        /** @enum {string} */
+                        kind: "downgrade";
                         /** @description Clients wait, or cannot write, no longer than this while they are moved: before that the move goes back by itself. 5,000 by default */
                         budgetMs?: number;
                         /**
@@ -1645,7 +1653,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End an upgrade or a rollback before clients are moved, or a rehearsal; whoever serves is as it was */
+        /** End an upgrade, a rollback or a downgrade before clients are moved; whoever serves is as it was */
         post: {
             parameters: {
                 query?: never;
@@ -2119,7 +2127,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "rehearseUpgrade";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2137,7 +2145,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "rehearseUpgrade";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2385,8 +2393,6 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
-            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
-            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;
@@ -2507,8 +2513,6 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
-            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
-            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;

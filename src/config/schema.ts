@@ -170,6 +170,12 @@ export const settingsSchema = z
       .enum(['loop', 'none'])
       .default('loop')
       .describe('`loop`: each data volume is a file system of the tier’s size. `none`: the limit is shown and not enforced.'),
+    copyRateMib: z
+      .int()
+      .min(1)
+      .max(1_024)
+      .optional()
+      .describe('MiB a second at which the data of a member are copied from another one, at most; without it as fast as disks and network are.'),
     controller: controller.prefault({}),
     failover: failover.prefault({}),
     certificates: certificates.prefault({}),

@@ -63,14 +63,14 @@ export type Action =
   | { readonly kind: 'reinitialiseMember'; readonly instanceId: string; readonly memberId: string; readonly because: string }
   /** Ends a container of a cluster's member that hangs; its data stay. */
   | { readonly kind: 'killContainer'; readonly hostId: string; readonly containerId: string; readonly name: string }
-  /** Asks the serving standalone what stands in the way of an upgrade; answers with the record `operationNoted`. */
+  /** Asks who serves what stands in the way of an upgrade or a downgrade; answers with the record `operationNoted`. */
   | { readonly kind: 'surveySource'; readonly operationId: string; readonly memberId: string; readonly again: boolean }
   /** Of a server that follows: its physical slot holds nothing from before `lsn` any more. */
   | { readonly kind: 'advanceSlot'; readonly memberId: string; readonly slot: string; readonly lsn: string }
   /** A physical slot that holds WAL from now on. */
   | { readonly kind: 'makeSlot'; readonly memberId: string; readonly slot: string }
   /**
-   * Moves the clients of the serving standalone to the cluster that follows it; answers with the record `operationNoted`. `settleOnly`: it
+   * Moves clients from the instance that serves to the one that follows it; answers with the record `operationNoted`. `settleOnly`: it
    * was begun before; whatever was begun is brought to an end, forward or back, and nothing new is begun.
    */
   | { readonly kind: 'cutOver'; readonly operationId: string; readonly fromId: string; readonly toId: string; readonly budgetMs: number; readonly window: ClientWindow; readonly settleOnly: boolean }

@@ -51,7 +51,7 @@ export interface ClusterScope {
 
 /**
  * `preparing`: a cluster that will serve when an upgrade is done, and follows the serving server until then; after a rollback it is the
- * cluster that served. `rollbackTarget`: a server that served before an upgrade, and follows the cluster.
+ * cluster that served. `rollbackTarget`: a server that follows the cluster: it served before an upgrade, or is made for a downgrade.
  * `retired`: is taken down, and its row goes with the last of it.
  */
 export const instanceRoles = ['serving', 'restoring', 'preparing', 'rollbackTarget', 'retired'] as const
@@ -68,7 +68,7 @@ export interface Instance {
   readonly cluster: ClusterScope | null
   /** Of a cluster: who was seen to lead it last, and on which timeline; null before the first. */
   readonly lastLeader: { readonly memberId: string; readonly timeline: number } | null
-  /** Of one that served, and follows until then in case of a way back; null of any other. */
+  /** Of one that served, and follows until then in case of a way back; null of any other, also of one that is being made. */
   readonly keptUntil: Date | null
   readonly members: readonly Member[]
 }
@@ -118,7 +118,7 @@ export interface Backup {
   readonly failure: { readonly code: string; readonly message: string } | null
 }
 
-export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier', 'upgradeToHa', 'rollback', 'rehearseUpgrade'] as const
+export const operationKinds = ['restore', 'takeOverEndpoint', 'switchover', 'restart', 'reinitialise', 'changeTier', 'upgradeToHa', 'rollback', 'downgrade', 'rehearseUpgrade'] as const
 export type OperationKind = (typeof operationKinds)[number]
 
 export interface Operation {
@@ -235,7 +235,8 @@ export function isMovingClients({ operation }: Desired): boolean {
   return operation !== null && movingKinds.has(operation.kind) && operation.phase === 'movingClients'
 }
 
-const movingKinds: ReadonlySet<OperationKind> = new Set(['upgradeToHa', 'rollback'])
+/** Those that move clients from one instance to the other, in their phase `movingClients`. */
+export const movingKinds: ReadonlySet<OperationKind> = new Set(['upgradeToHa', 'rollback', 'downgrade'])
 
 /** How long an instance that gave its place up follows, so that the way back is open. */
 export const rollbackTargetKeptMs = 24 * 60 * 60_000

@@ -58,6 +58,8 @@ export interface WalSenderSeen {
   readonly syncState: string
   readonly flushLsn: Lsn | null
   readonly replayLsn: Lsn | null
+  /** Of a copy that is being taken: how much of it was sent. */
+  readonly copiedBytes: number | null
 }
 
 /** What a member's PostgreSQL said of itself. */

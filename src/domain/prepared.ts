@@ -9,3 +9,6 @@ export const walSlotName = 'holdfast_wal'
 
 /** The slot of the instance that follows the serving one, before an upgrade is done and after it. */
 export const followerSlotName = 'holdfast_follower'
+
+/** As whom a server that is made beside a cluster copies its data: see copy-server in the image. */
+export const copierName = 'holdfast_copy'

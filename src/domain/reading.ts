@@ -2,6 +2,7 @@
 import { isOwnCluster, leaderOf } from './cluster.ts'
 import type { ConditionType } from './conditions.ts'
 import type { BackupState, Desired, Endpoint, Instance, Member, Proxy } from './desired.ts'
+import type { Lsn } from './lsn.ts'
 import { internalName } from './names.ts'
 import type { ContainerSeen, EngineSeen, JobSeen, Observed, PostgresSeen, SlotSeen } from './observed.ts'
 import { walSlotName } from './prepared.ts'
@@ -50,6 +51,12 @@ export function wasSaid({ database }: Desired, type: ConditionType, reason: stri
 /** The slot through which the backup agent pulls WAL. */
 export function walSlotOf(primary: PostgresSeen): SlotSeen | undefined {
   return primary.slots.find((slot) => slot.name === walSlotName)
+}
+
+/** From where on a slot holds WAL; null of one that holds none: it is not there, was never used, or is lost. */
+export function slotPosition({ slots, lsn }: PostgresSeen, slot: string): Lsn | null {
+  const seen = slots.find(({ name, walStatus }) => name === slot && walStatus !== 'lost' && walStatus !== 'unused')
+  return seen === undefined ? null : (lsn - BigInt(Math.round(seen.retainedBytes))) as Lsn
 }
 
 /** Whether PostgreSQL has given up WAL that the archive needs: only a new backup closes the gap. */

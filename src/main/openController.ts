@@ -56,7 +56,7 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
     installation, clock, log: logger.child({ room: 'observer' }), engineOf: (host) => engineOf(host.id), identity: identity.current, etcd, readPatroni,
     store: { bucket: s3.bucket, listing: objectStore, check: (signal) => objectStore.headObject(s3.bucket, 'health', signal) },
   })
-  const blueprinter = createBlueprinter({ installation, publicBind: config.endpoint.publicBind, objectStore: storeAccess(ground), dcs: ground.etcdForMembers })
+  const blueprinter = createBlueprinter({ installation, publicBind: config.endpoint.publicBind, objectStore: storeAccess(ground), dcs: ground.etcdForMembers, copyRateMib: config.copyRateMib })
   const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
   const { guard, ...guarding } = openGuard({ installation, enabled: config.failover.guard, controller: holder, engineOf, observer, etcd, identity, store, logger })
   const executor = createExecutor({

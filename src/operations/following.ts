@@ -1,8 +1,9 @@
 /** How closely an instance follows the one that serves. Pure readings. */
 import type { Instance } from '../domain/desired.ts'
 import { receivesFrom } from '../domain/cluster.ts'
-import { followerSlotName } from '../domain/prepared.ts'
-import type { Primary } from '../domain/reading.ts'
+import { walSegmentBytes } from '../domain/lsn.ts'
+import { followerSlotName, walSlotName } from '../domain/prepared.ts'
+import { slotPosition, type Primary } from '../domain/reading.ts'
 import type { MachineInput } from './machine.ts'
 
 const mostLagBytes = 16n * 1024n * 1024n
@@ -21,11 +22,24 @@ export function behindOf({ observed }: MachineInput, target: Instance, { postgre
   return leads === 1 ? null : 'one member to follow the server for all'
 }
 
-/** Of a standalone. Null when it follows closely. */
+/** Of a server that follows a cluster. Null when it follows closely. */
 export function serverBehind({ observed }: MachineInput, { members: [member] }: Instance, { postgres }: Primary): string | null {
   const seen = member === undefined ? undefined : observed.postgres.get(member.id)
   if (seen?.known !== true) return 'the former server to answer'
   if (!seen.value.inRecovery || seen.value.systemIdentifier !== postgres.systemIdentifier) return 'the former server to follow the cluster'
   if (!receivesFrom(postgres, seen.value, followerSlotName)) return 'the former server to stream from the leader'
   return postgres.lsn - seen.value.lsn > mostLagBytes ? `the former server to catch up (${postgres.lsn - seen.value.lsn} bytes)` : null
+}
+
+/**
+ * The backup agent goes on with the server from where it is with the leader: the server has to hold WAL from that segment on, or some
+ * would be missing in the archive for ever. Null when it does.
+ */
+export function archiveBehind({ observed }: MachineInput, { members: [member] }: Instance, { postgres }: Primary): string | null {
+  const seen = member === undefined ? undefined : observed.postgres.get(member.id)
+  const held = seen?.known === true ? slotPosition(seen.value, walSlotName) : null
+  if (held === null) return 'the new server to keep WAL for the backup agent'
+  const shipped = slotPosition(postgres, walSlotName)
+  const segment = BigInt(walSegmentBytes)
+  return shipped !== null && held / segment <= shipped / segment ? null : 'the backup agent to ship what was written before the copy'
 }

@@ -2,6 +2,7 @@
 import type { Operation, OperationKind } from '../domain/desired.ts'
 import type { Machine } from './machine.ts'
 import { changeTierMachine } from './changeTier.ts'
+import { downgradeMachine } from './downgrade.ts'
 import { rehearseUpgradeMachine } from './rehearseUpgrade.ts'
 import { reinitialiseMachine } from './reinitialise.ts'
 import { restartMachine } from './restart.ts'
@@ -20,6 +21,7 @@ const machines: Readonly<Record<OperationKind, Machine>> = {
   changeTier: changeTierMachine,
   upgradeToHa: upgradeToHaMachine,
   rollback: rollbackMachine,
+  downgrade: downgradeMachine,
   rehearseUpgrade: rehearseUpgradeMachine,
 }
 
@@ -33,6 +35,7 @@ export const machineVersions: Readonly<Record<OperationKind, number>> = {
   changeTier: changeTierMachine.version,
   upgradeToHa: upgradeToHaMachine.version,
   rollback: rollbackMachine.version,
+  downgrade: downgradeMachine.version,
   rehearseUpgrade: rehearseUpgradeMachine.version,
 }
 

@@ -1,4 +1,4 @@
-/** What stands in the way of an upgrade, all of it at once. Pure: from what is desired, seen, and what the serving server said when it was asked. */
+/** What stands in the way of an upgrade or a downgrade, all of it at once. Pure: from what is desired, seen, and what the serving server said when it was asked. */
 import { z } from 'zod'
 import { instanceWith } from '../domain/desired.ts'
 import type { PlanInput } from '../domain/part.ts'
@@ -14,7 +14,7 @@ export const surveySchema = z.object({
   subscriptions: z.array(z.string()),
   unloggedTables: z.array(z.string()),
   missingExtensions: z.array(z.string()),
-  /** Its image has the programs that fence and stop it. */
+  /** Its image has the programs that are needed: of a standalone to fence and stop it, of a cluster to copy it. */
   canBeFenced: z.boolean(),
 })
 export type Survey = z.output<typeof surveySchema>
@@ -43,6 +43,14 @@ export function findings(input: PlanInput, primary: Primary, survey: Survey): Fi
   }
 }
 
+/** Of a cluster, by what its leader said. */
+export function downgradeFindings(input: PlanInput, leader: Primary, survey: Survey): Findings {
+  return {
+    blockers: [...protection(input), ...copyable(survey), ...carried(survey, 'the server'), ...room(input, leader)].filter((one) => one !== null),
+    warnings: activity(survey).filter((one) => one !== null),
+  }
+}
+
 type Found = readonly (Finding | null)[]
 
 function unless(isFine: boolean, code: string, message: string, next: string): Finding | null {
@@ -65,15 +73,27 @@ function protection({ desired: { database } }: PlanInput): Found {
   ]
 }
 
-function contents({ serverVersion, canBeFenced, preparedTransactions, logicalSlots, unloggedTables, missingExtensions }: Survey): Found {
+function contents(survey: Survey): Found {
+  const { serverVersion, canBeFenced, preparedTransactions, missingExtensions } = survey
   return [
     unless(Math.floor(serverVersion / 10_000) === majorVersion, 'ServerVersion', `The server is of version ${serverVersion}; members of a cluster are of ${majorVersion}.`, `Upgrade the server to PostgreSQL ${majorVersion} first.`),
     unless(canBeFenced, 'ImageTooOld', 'The image of the server is from before upgrades were possible.', 'Restore its latest backup as a highly available database instead.'),
     unless(preparedTransactions === 0, 'PreparedTransactions', `${preparedTransactions} prepared transactions are open; a cluster has none.`, 'Commit them or roll them back.'),
-    unless(logicalSlots.length === 0, 'LogicalSlots', `The logical replication slots ${logicalSlots.join(', ')} would not be on the cluster.`, 'Drop them, and make them anew afterwards.'),
-    unless(unloggedTables.length === 0, 'UnloggedTables', `Unlogged tables are not copied to a cluster: ${unloggedTables.join(', ')}.`, 'Make them logged (ALTER TABLE … SET LOGGED), or drop them.'),
+    ...carried(survey, 'the cluster'),
     unless(missingExtensions.length === 0, 'MissingExtensions', `The members' image has no ${missingExtensions.join(', ')}.`, 'Drop these extensions first.'),
   ]
+}
+
+/** What a physical copy leaves out. */
+function carried({ logicalSlots, unloggedTables }: Survey, target: string): Found {
+  return [
+    unless(logicalSlots.length === 0, 'LogicalSlots', `The logical replication slots ${logicalSlots.join(', ')} would not be on ${target}.`, 'Drop them, and make them anew afterwards.'),
+    unless(unloggedTables.length === 0, 'UnloggedTables', `The rows of unlogged tables are not copied to ${target}: ${unloggedTables.join(', ')}.`, 'Make them logged (ALTER TABLE … SET LOGGED), or drop them.'),
+  ]
+}
+
+function copyable({ canBeFenced }: Survey): Found {
+  return [unless(canBeFenced, 'ImageTooOld', 'The image of the cluster is from before downgrades were possible.', 'Restore its latest backup as a database of one server instead.')]
 }
 
 function room({ desired, observed }: PlanInput, { postgres }: Primary): Found {

@@ -1,11 +1,10 @@
 /** What every instance beside the serving one has in common. */
 import type { EventNote } from '../domain/action.ts'
 import { servingInstance, type Instance } from '../domain/desired.ts'
-import { formatLsn, walSegmentBytes, type Lsn } from '../domain/lsn.ts'
-import type { PostgresSeen } from '../domain/observed.ts'
+import { formatLsn, walSegmentBytes } from '../domain/lsn.ts'
 import { act, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { followerSlotName, walSlotName } from '../domain/prepared.ts'
-import { containerNamed, engineOf, primaryMember } from '../domain/reading.ts'
+import { containerNamed, engineOf, primaryMember, slotPosition } from '../domain/reading.ts'
 
 const soonMs = 250
 
@@ -20,20 +19,19 @@ export function retire({ id }: Instance, severity: EventNote['severity'], reason
 export function planSlots({ desired, observed }: PlanInput, instance: Instance): Part {
   const serving = servingInstance(desired)
   const primary = serving === undefined ? null : primaryMember(observed, serving)
-  const shipped = primary === null ? null : positionOf(primary.postgres, walSlotName)
+  const shipped = primary === null ? null : slotPosition(primary.postgres, walSlotName)
   return merge(instance.members.map(({ id }) => {
     const seen = observed.postgres.get(id)
-    if (seen?.known !== true || !seen.value.inRecovery || shipped === null) return nothing
-    const held = positionOf(seen.value, walSlotName)
+    if (seen?.known !== true || !seen.value.inRecovery) return nothing
+    const has = (slot: string): boolean => seen.value.slots.some(({ name, active }) => name === slot && (!active || slot === walSlotName))
+    // a copy has none of its source's slots; those of a cluster are Patroni's concern
+    const made = instance.kind === 'standalone' && !has(walSlotName) ? act({ kind: 'makeSlot', memberId: id, slot: walSlotName }) : nothing
     // from the other direction: nobody follows a follower
-    const left = seen.value.slots.some(({ name, active }) => name === followerSlotName && !active) ? act({ kind: 'dropSlot', memberId: id, slot: followerSlotName }) : nothing
-    return held === null || held + BigInt(walSegmentBytes) >= shipped ? left : merge([left, act({ kind: 'advanceSlot', memberId: id, slot: walSlotName, lsn: formatLsn(shipped) })])
+    const left = has(followerSlotName) ? act({ kind: 'dropSlot', memberId: id, slot: followerSlotName }) : nothing
+    const held = slotPosition(seen.value, walSlotName)
+    const isBehind = held !== null && shipped !== null && held + BigInt(walSegmentBytes) < shipped
+    return merge([made, left, isBehind ? act({ kind: 'advanceSlot', memberId: id, slot: walSlotName, lsn: formatLsn(shipped) }) : nothing])
   }))
-}
-
-function positionOf({ slots, lsn }: PostgresSeen, slot: string): Lsn | null {
-  const seen = slots.find(({ name, walStatus }) => name === slot && walStatus !== 'lost')
-  return seen === undefined ? null : (lsn - BigInt(Math.round(seen.retainedBytes))) as Lsn
 }
 
 /** Its lineage of backups belongs to the cluster now, whose own agent goes on with it. */

@@ -48,7 +48,8 @@ function returning(plan: ContainerPlan): ContainerPlan {
   return { ...plan, part: { ...plan.part, actions } }
 }
 
-function planDataVolume(input: PlanInput, instance: Instance, member: Member): Part | 'present' {
+/** `present`: nothing is to be done. */
+export function planDataVolume(input: PlanInput, instance: Instance, member: Member): Part | 'present' {
   const { desired, names } = input
   const engine = engineOf(input.observed, member.hostId)
   if (!engine.known) return waitFor(`the data volume: its host cannot be seen (${engine.reason})`, probeLaterMs)

@@ -1,8 +1,10 @@
 /**
- * The former server after an upgrade: it follows the cluster, so that the way back is open. What must hold: it never comes up as more than
- * a follower, it never fills the cluster's disks, and it goes only after the cluster was seen to do without it.
+ * The server that follows a cluster, so that the way back is open: the former one after an upgrade, or one that was made for a downgrade.
+ * What must hold: it never comes up as more than a follower, it never fills the cluster's disks, and it goes only after the cluster was
+ * seen to do without it.
  */
 import { isWhole, receivesFrom } from '../domain/cluster.ts'
+import type { Blueprint } from '../domain/blueprint.ts'
 import { claim, type ConditionClaim } from '../domain/conditions.ts'
 import { instanceWith, isMovingClients, rollbackTargetKeptMs, servingInstance, type Instance, type Member } from '../domain/desired.ts'
 import type { ContainerSeen, PostgresSeen } from '../domain/observed.ts'
@@ -11,6 +13,8 @@ import { followerSlotName } from '../domain/prepared.ts'
 import { containerNamed, engineOf, primaryMember } from '../domain/reading.ts'
 import { planContainer, refusedExitCode } from './containers.ts'
 import { agentGone, planSlots, retire } from './followerParts.ts'
+import { isBeingCopied, planServerCopy } from './serverCopy.ts'
+import { planSize } from './storage.ts'
 
 const soonMs = 250
 const laterMs = 1_000
@@ -20,6 +24,7 @@ const rewindAfterMs = 15_000
 /** It begins once the new leader has replicas: until then nobody is to count on it. */
 export function planRollbackTarget(input: PlanInput, instance: Instance): Part {
   const { desired, now } = input
+  if (isBeingCopied(instance)) return planServerCopy(input, instance)
   const serving = servingInstance(desired)
   const lost = isMovingClients(desired) ? null : whyLost(input, instance, serving)
   if (lost !== null) return retire(instance, 'warning', 'RollbackTargetLost', `${lost}: there is no way back to it any more, and what is left of it is removed. The cluster serves on; its backups are the way to an earlier state.`)
@@ -58,17 +63,28 @@ function planFollowing(input: PlanInput, member: Member, serving: Instance | und
   const blueprint = input.blueprints.members.get(member.id)
   if (blueprint === undefined) return nothing
   const plan = planContainer(input, blueprint, 'the former server')
-  if (plan.running === null) return plan.part
-  const { id: containerId, name } = plan.running
+  // it is to hold whatever the cluster does
+  const size = engineOf(input.observed, member.hostId).known ? planSize(input, member) : nothing
+  return merge([size, plan.part, plan.running === null ? nothing : planServer(input, { member, blueprint, container: plan.running }, serving)])
+}
+
+interface Server {
+  readonly member: Member
+  readonly blueprint: Blueprint
+  readonly container: ContainerSeen
+}
+
+function planServer(input: PlanInput, { member, blueprint, container }: Server, serving: Instance | undefined): Part {
+  const { id: containerId, name } = container
   const target = { hostId: member.hostId, containerId, name }
   const seen = input.observed.postgres.get(member.id)
   if (seen?.known !== true) {
-    if (serving === undefined || !isWhole(input.observed, serving)) return merge([plan.part, waitFor('the cluster to be whole, for the former server to follow it', laterMs)])
-    return merge([plan.part, act({ kind: 'startServer', ...target }), waitFor('the former server to follow the cluster', laterMs)])
+    if (serving === undefined || !isWhole(input.observed, serving)) return waitFor('the cluster to be whole, for the former server to follow it', laterMs)
+    return merge([act({ kind: 'startServer', ...target }), waitFor('the former server to follow the cluster', laterMs)])
   }
   if (!seen.value.inRecovery) return block('TwoServers', `The former server (container ${name}) is not fenced and could take writes, although nobody is led there. Stop that container, and ask for help before anything else is done.`)
-  if (seen.value.configHash !== blueprint.configHash) return merge([plan.part, act({ kind: 'installFiles', blueprint, containerId }), waitFor('the former server to load its new configuration', soonMs)])
-  return merge([plan.part, planRewind(input, seen.value, target, serving)])
+  if (seen.value.configHash !== blueprint.configHash) return merge([act({ kind: 'installFiles', blueprint, containerId }), waitFor('the former server to load its new configuration', soonMs)])
+  return planRewind(input, seen.value, target, serving)
 }
 
 /** When the cluster goes on, on a newer timeline, and it does not follow there by itself. */
@@ -97,7 +113,8 @@ export function rollbackReady({ desired, observed }: PlanInput): ConditionClaim[
   const instance = instanceWith(desired, 'rollbackTarget')
   const [member] = instance?.members ?? []
   if (instance === undefined || member === undefined) return []
-  const until = instance.keptUntil?.toISOString() ?? ''
+  if (isBeingCopied(instance)) return [claim('RollbackReady', 'false', 'BeingCopied', 'A server is being made for a downgrade, and holds no copy of the data yet.')]
+  const effect = instance.keptUntil === null ? 'clients are moved to it next' : `until ${instance.keptUntil.toISOString()} a rollback loses nothing, and clients wait for about a second`
   const seen = observed.postgres.get(member.id)
   const engine = engineOf(observed, member.hostId)
   if (!engine.known) return [claim('RollbackReady', 'unknown', 'HostUnreachable', `The host of the former server cannot be seen: ${engine.reason}.`)]
@@ -105,5 +122,5 @@ export function rollbackReady({ desired, observed }: PlanInput): ConditionClaim[
   if (leader === null) return [claim('RollbackReady', 'false', 'NoLeader', 'No member leads the cluster now, so the former server follows nobody.')]
   if (seen?.known !== true) return [claim('RollbackReady', 'false', 'NotAnswering', 'The former server does not answer yet. The condition Progressing says what is done about it.')]
   if (!receivesFrom(leader, seen.value, followerSlotName)) return [claim('RollbackReady', 'false', 'NotFollowing', 'The former server does not stream from the leader. If that lasts, it is wound back to where the cluster goes on.')]
-  return [claim('RollbackReady', 'true', 'Following', `The former server follows the cluster: until ${until} a rollback loses nothing, and clients wait for about a second.`)]
+  return [claim('RollbackReady', 'true', 'Following', `The server follows the cluster: ${effect}.`)]
 }

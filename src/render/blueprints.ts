@@ -53,7 +53,7 @@ export function createBlueprinter(settings: BlueprintSettings): JobBlueprinter {
 function ofMember(settings: BlueprintSettings, desired: Desired, instance: Instance, member: Member): Blueprint | null {
   return instance.kind === 'cluster'
     ? clusterMemberBlueprint(settings, desired, instance, member)
-    : memberBlueprint(settings.installation, desired, instance, member)
+    : memberBlueprint(settings, desired, instance, member)
 }
 
 function proxyBlueprints(settings: BlueprintSettings, desired: Desired): (readonly [string, Blueprint | null])[] {

@@ -4,7 +4,7 @@
  */
 import type { RenderedFile } from '../domain/blueprint.ts'
 import type { ClusterScope } from '../domain/desired.ts'
-import { Encoded, absolutePath, address, encoded, identifier, indented, lines, pem, port, yamlString } from './encode.ts'
+import { Encoded, absolutePath, address, encoded, identifier, indented, integer, lines, pem, port, yamlString } from './encode.ts'
 import { memberFiles, renderedMember, type MemberInput } from './member.ts'
 import { keyPairFiles, plainFile, secretFile, type KeyMaterial, type Rendered } from './rendered.ts'
 import { renderPart, renderTemplate } from './template.ts'
@@ -33,6 +33,8 @@ export interface ClusterMemberInput extends Omit<MemberInput, 'mayInitialise'> {
   readonly begins: 'newDatabase' | 'restoredData' | 'copy' | null
   /** The text of `clusterConfiguration`, with which a new cluster begins. */
   readonly configurationText: string
+  /** See `MemberSettings`. */
+  readonly copyRateMib?: number | undefined
 }
 
 const ownAuthorityPath = '/conf/tls/ca.crt'
@@ -80,6 +82,7 @@ function patroniYml(input: ClusterMemberInput): string {
     etcdHosts: list(dcs.hosts.map((one) => yamlString(`${address(one.host).text}:${port(one.port).text}`))),
     etcdAuthority: absolutePath(isOurs ? ownAuthorityPath : foreignAuthorityPath),
     etcdCertificate: lines(shown === null ? [] : [encoded`  cert: /conf/tls/${shown}.crt`, encoded`  key: /conf/tls/${shown}.key`]),
+    basebackup: lines([encoded`    - checkpoint: fast`, ...(input.copyRateMib === undefined ? [] : [encoded`    - max-rate: ${integer(input.copyRateMib)}M`])]),
     bootstrap: input.begins === null ? lines([]) : bootstrap(input.begins, input.configurationText),
   })
 }

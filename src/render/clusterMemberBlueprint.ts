@@ -5,11 +5,10 @@ import { dcsNamespace, label, patroniName, resourceNames } from '../domain/names
 import { tiers } from '../domain/tiers.ts'
 import { configurationText, type ConfigurationInput } from './clusterConfiguration.ts'
 import { renderClusterMember, type ClusterMemberInput, type DcsAccess } from './clusterMember.ts'
-import { endpointIds, instanceIds, memberLimits } from './memberBlueprint.ts'
+import { endpointIds, instanceIds, memberLimits, type MemberSettings } from './memberBlueprint.ts'
 import { blueprintOf } from './spec.ts'
 
-export interface ClusterSettings {
-  readonly installation: string
+export interface ClusterSettings extends MemberSettings {
   /** Null: no etcd, hence no clusters. */
   readonly dcs: DcsAccess | null
 }
@@ -22,7 +21,7 @@ const podLimits = { memoryBytes: 128 * mib, cpus: 1, pids: 64, shmBytes: 16 * mi
 const firstOrdinal = 1
 
 /** Null until the member's certificate exists. */
-export function clusterMemberBlueprint({ installation, dcs }: ClusterSettings, desired: Desired, instance: Instance, member: Member): Blueprint | null {
+export function clusterMemberBlueprint({ installation, dcs, copyRateMib }: ClusterSettings, desired: Desired, instance: Instance, member: Member): Blueprint | null {
   const server = desired.certificates.get(certificateKey('member', member.id))
   const { cluster } = instance
   const { patroni } = member.ports
@@ -46,6 +45,7 @@ export function clusterMemberBlueprint({ installation, dcs }: ClusterSettings, d
     scope: cluster,
     dcs,
     configurationText: configurationText(configuration),
+    copyRateMib,
   })
   return blueprintOf(installation, desired, {
     kind: 'member',

@@ -30,8 +30,8 @@ export interface MemberInput {
 
 const settingsPath = '/conf/postgresql.conf'
 
-export function renderMember(input: MemberInput): Rendered {
-  return renderedMember(memberFiles(input))
+export function renderMember(input: MemberInput, more: readonly RenderedFile[] = []): Rendered {
+  return renderedMember([...memberFiles(input), ...more])
 }
 
 /** What every member has, standalone or of a cluster. */

@@ -4,14 +4,21 @@ import { certificateKey, hostOf, type Desired, type Instance, type Member } from
 import { label, resourceNames } from '../domain/names.ts'
 import { tiers } from '../domain/tiers.ts'
 import { renderMember } from './member.ts'
+import { copyFiles } from './serverCopy.ts'
 import { blueprintOf } from './spec.ts'
 
 const mib = 1024 * 1024
 /** The supervisor, the server's own processes, WAL senders, workers, and `pgbackrest` while a backup reads. */
 const processesBesideConnections = 128
 
+export interface MemberSettings {
+  readonly installation: string
+  /** How fast data are copied from another member, at most. Left out: as fast as disks and network are. */
+  readonly copyRateMib?: number | undefined
+}
+
 /** Null until the member's certificate exists. */
-export function memberBlueprint(installation: string, desired: Desired, instance: Instance, member: Member): Blueprint | null {
+export function memberBlueprint({ installation, copyRateMib }: MemberSettings, desired: Desired, instance: Instance, member: Member): Blueprint | null {
   const server = desired.certificates.get(certificateKey('member', member.id))
   if (server === undefined) return null
   const names = resourceNames(installation)
@@ -26,7 +33,7 @@ export function memberBlueprint(installation: string, desired: Desired, instance
     trustBundlePem: desired.trustBundlePem,
     server,
     mayInitialise: instance.role === 'serving' && instance.initialisedAt === null,
-  })
+  }, copyFiles(desired, instance, copyRateMib))
   return blueprintOf(installation, desired, {
     kind: 'member',
     owner: { [label.instance]: instance.id, [label.member]: member.id },

@@ -12,6 +12,7 @@ import { createDatabase, createRestored, type NewDatabase, type RestoredDatabase
 import { beginOverlap, insertCredential, newPassword, roleName, type IssuedCredential } from './credentials.ts'
 import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { databaseView } from './databaseView.ts'
+import { orderDowngrade, type DowngradeOrder } from './downgrade.ts'
 import { cancelOperation, orderRollback, orderUpgrade, type MoveOrder, type UpgradeOrder } from './upgrade.ts'
 import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
@@ -56,6 +57,8 @@ export interface DatabaseStore {
   orderRehearsal(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
   /** Back to the server that follows since the upgrade. Errors: see `orderRollback`. */
   orderRollback(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
+  /** To one server, which is made anew where none follows; a dry run only says what stands in its way. Errors: see `orderDowngrade`. */
+  orderDowngrade(databaseId: string, order: DowngradeOrder, actor: Actor): Promise<OperationView>
   /** Errors: see `cancelOperation`. */
   cancelOperation(operationId: string, actor: Actor): Promise<OperationView>
   orderOfCluster(databaseId: string, order: ClusterOrder, actor: Actor): Promise<OperationView>
@@ -76,6 +79,7 @@ export function databaseStore(database: ControlDatabase, keyring: Keyring): Data
     orderUpgrade: (databaseId, order, actor) => orderUpgrade(database, keyring, databaseId, order, actor),
     orderRehearsal: (databaseId, order, actor) => orderRehearsal(database, databaseId, order, actor),
     orderRollback: (databaseId, order, actor) => orderRollback(database, databaseId, order, actor),
+    orderDowngrade: (databaseId, order, actor) => orderDowngrade(database, keyring, databaseId, order, actor),
     cancelOperation: (operationId, actor) => cancelOperation(database, operationId, actor),
     orderOfCluster: (databaseId, order, actor) => orderOfCluster(database, databaseId, order, actor),
   }

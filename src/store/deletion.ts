@@ -3,7 +3,7 @@
  * members with the volumes, the database itself with its last backup.
  */
 import { z } from 'zod'
-import { operationKinds, type Finalizer, type OperationKind } from '../domain/desired.ts'
+import { movingKinds, operationKinds, type Finalizer, type OperationKind } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { writeAudit, type Actor } from './actor.ts'
 import { changeDatabase, changeWithin, refusePaused, type Changing } from './changeDatabase.ts'
@@ -64,7 +64,7 @@ function findUnfinished(sql: Sql, databaseId: string): Promise<Unfinished | unde
 }
 
 function isHalfWay(operation: Unfinished): boolean {
-  return operation.kind === 'takeOverEndpoint' || ((operation.kind === 'upgradeToHa' || operation.kind === 'rollback') && operation.phase === 'movingClients')
+  return operation.kind === 'takeOverEndpoint' || (movingKinds.has(operation.kind) && operation.phase === 'movingClients')
 }
 
 function inProgress(kind: OperationKind): HoldfastError {

@@ -12,7 +12,7 @@ export interface NewInstance {
   readonly id: string
   readonly databaseId: string
   readonly topology: Topology
-  readonly role: Extract<InstanceRole, 'serving' | 'restoring' | 'preparing'>
+  readonly role: Extract<InstanceRole, 'serving' | 'restoring' | 'preparing' | 'rollbackTarget'>
 }
 
 export interface NewMember {

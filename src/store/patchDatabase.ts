@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import type { Durability } from '../domain/desired.ts'
+import { movingKinds, type Durability } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import { tiers, type TierName } from '../domain/tiers.ts'
 import { writeAudit, type Actor } from './actor.ts'
@@ -62,7 +62,7 @@ const moveRow = z.object({ phase: z.string() })
 /** A pause would leave clients between two servers, and another tier may have no clusters, or ask more of a cluster that follows than it was made for. */
 async function refuseHalfWay(sql: Sql, databaseId: string, { tier, paused }: DatabasePatch): Promise<void> {
   if (tier === undefined && paused !== true) return
-  const move = await sql.maybe(moveRow, `select phase from operations where database_id = $1 and kind in ('upgradeToHa', 'rollback') and finished_at is null`, [databaseId])
+  const move = await sql.maybe(moveRow, `select phase from operations where database_id = $1 and kind = any($2) and finished_at is null`, [databaseId, [...movingKinds]])
   if (move !== undefined && (tier !== undefined || move.phase === 'movingClients')) {
     throw new HoldfastError('OperationInProgress', 'The clients of the database are being moved to another instance.', { next: 'Wait until that has ended, or cancel it.' })
   }

@@ -11,13 +11,13 @@ import { changeDatabase, changeWithin, refuseDeleting, refusePaused, type Changi
 import { insertRestored } from './createDatabase.ts'
 import { findCopy } from './deletion.ts'
 import { allowTopology } from './highAvailability.ts'
-import { memberCounts } from './instanceRows.ts'
 import { insertOperation } from './operations.ts'
 import { newIds, type Provisioning } from './provision.ts'
+import { insertSecond, secondInstance } from './secondInstance.ts'
 import type { Sql } from './sql.ts'
 import { beginOperation } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
-import { findFollower, insertTarget, type MoveOrder } from './upgrade.ts'
+import { findFollower, type MoveOrder } from './upgrade.ts'
 import type { OperationView } from './views.ts'
 
 export interface UpgradeOfCopy {
@@ -84,15 +84,15 @@ export async function orderUpgradeOfCopy(sql: Sql, keyring: Keyring, provisionin
   const ordered = await findOrdered(sql, databaseId, operationId)
   const copyId = await findCopy(sql, databaseId)
   if (ordered === undefined || ordered.isOrdered || copyId === undefined) return
-  const [upgradeId, instanceId] = [randomUUID(), randomUUID()]
-  const memberIds = Array.from({ length: memberCounts.ha }, () => randomUUID())
+  const upgradeId = randomUUID()
+  const cluster = secondInstance(copyId, { topology: 'ha', role: 'preparing' })
   await changeWithin(sql, copyId, async (_, change) => {
     // somebody else's: the upgrade waits until it is over
     if (change.isDeleting || (await sql.run(`select from operations where database_id = $1 and finished_at is null`, [copyId])) > 0) return
     await unlessRefused(sql, operationId, async () => {
       await allowTopology(sql, change.teamId, change.tier, 'ha')
       await findFollower(sql, copyId, change)
-      await insertTarget(sql, keyring, copyId, { instanceId, memberIds }, provisioning)
+      await insertSecond(sql, keyring, cluster, provisioning)
       await insertOperation(sql, { id: upgradeId, databaseId: copyId, kind: 'upgradeToHa', input }, rehearser(operationId))
       await note(sql, operationId, { upgradeId })
     })

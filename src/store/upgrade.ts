@@ -5,15 +5,13 @@ import type { ClientWindow } from '../domain/action.ts'
 import type { Instance, InstanceRole } from '../domain/desired.ts'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
-import { place } from '../domain/placement.ts'
 import { writeAudit, type Actor } from './actor.ts'
 import { changeDatabase, raiseGeneration, refuseDeleting, refusePaused, type Changing } from './changeDatabase.ts'
 import { allowTopology } from './highAvailability.ts'
-import { insertInstance, insertMembers, memberCounts } from './instanceRows.ts'
 import { getOperation, initialPhase } from './operations.ts'
-import { lockHosts, reserveNetwork } from './ports.ts'
-import { hostLoads, placed, type Provisioning } from './provision.ts'
+import type { Provisioning } from './provision.ts'
 import { sealContext } from './seal.ts'
+import { insertSecond, secondInstance } from './secondInstance.ts'
 import type { Sql } from './sql.ts'
 import { beginOperation } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
@@ -34,8 +32,8 @@ export interface UpgradeOrder extends Pick<Provisioning, 'portRanges' | 'network
 
 /** Errors: `TierNotHa`, `HaNotEnabled`, `NoCapacity`, `Conflict`. */
 export async function orderUpgrade(database: ControlDatabase, keyring: Keyring, databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView> {
-  const [id, instanceId] = [randomUUID(), randomUUID()]
-  const memberIds = Array.from({ length: memberCounts.ha }, () => randomUUID())
+  const id = randomUUID()
+  const cluster = secondInstance(databaseId, { topology: 'ha', role: 'preparing' })
   return changeDatabase(database, databaseId, async (sql, change) => {
     refuseDeleting(change)
     refusePaused(change)
@@ -43,7 +41,7 @@ export async function orderUpgrade(database: ControlDatabase, keyring: Keyring, 
     // a dry run tells of these with everything else
     if (!order.dryRun) {
       await allowTopology(sql, change.teamId, change.tier, 'ha')
-      if (!hasFollower) await insertTarget(sql, keyring, databaseId, { instanceId, memberIds }, order)
+      if (!hasFollower) await insertSecond(sql, keyring, cluster, order)
     }
     return beginOperation(sql, change, { kind: 'upgradeToHa', input: { dryRun: order.dryRun, ...order.move }, id, databaseId }, actor)
   })
@@ -80,22 +78,6 @@ export async function findFollower(sql: Sql, databaseId: string, { name, topolog
   })
 }
 
-interface TargetIds {
-  readonly instanceId: string
-  readonly memberIds: readonly string[]
-}
-
-export async function insertTarget(sql: Sql, keyring: Keyring, databaseId: string, { instanceId, memberIds }: TargetIds, { portRanges, networkPool }: Pick<Provisioning, 'portRanges' | 'networkPool'>): Promise<void> {
-  const { members } = place(await hostLoads(sql), memberIds.length)
-  const { projectId } = await sql.one(z.object({ projectId: z.string() }), `select project_id as "projectId" from databases where id = $1`, [databaseId])
-  const hostIds = [...new Set(members.map(({ id }) => id))]
-  await lockHosts(sql, hostIds)
-  for (const hostId of hostIds) await reserveNetwork(sql, projectId, hostId, networkPool)
-  const instance = { id: instanceId, databaseId, topology: 'ha', role: 'preparing' } as const
-  await insertInstance(sql, keyring, instance)
-  await insertMembers(sql, instance, placed(memberIds, members), portRanges.internal)
-}
-
 const cancellingRow = z.object({ databaseId: z.string(), kind: z.string(), phase: z.string(), isOver: z.boolean() })
 /** In these nothing of the serving instance was changed. */
 const cancellable: Readonly<Record<string, readonly string[]>> = {
@@ -103,6 +85,7 @@ const cancellable: Readonly<Record<string, readonly string[]>> = {
   rollback: [initialPhase, 'preflight'],
   // of a rehearsal nothing is: it can be until its copy is taken away
   rehearseUpgrade: [initialPhase, 'preflight', 'restoring', 'awaitingBackup', 'upgrading'],
+  downgrade: [initialPhase, 'preflight', 'copying'],
 }
 
 /** The operation ends by itself soon after, unless it was over by then. Errors: `NotFound`, `Conflict` when there is no way back any more. */
@@ -112,7 +95,7 @@ export async function cancelOperation(database: ControlDatabase, operationId: st
     const row = await sql.one(cancellingRow, `select database_id as "databaseId", kind, phase, finished_at is not null as "isOver" from operations where id = $1 for update`, [operationId])
     if (row.isOver || cancellable[row.kind]?.includes(row.phase) !== true) {
       throw new HoldfastError('Conflict', `The operation ${row.kind} cannot be cancelled ${row.isOver ? 'any more: it has ended' : `in its phase ${row.phase}`}.`, {
-        next: 'An upgrade and a rollback can be, until clients are moved, and a rehearsal until its copy is removed. Look at how it ends.', facts: { kind: row.kind, phase: row.phase },
+        next: 'An upgrade, a rollback and a downgrade can be, until clients are moved, and a rehearsal until its copy is removed. Look at how it ends.', facts: { kind: row.kind, phase: row.phase },
       })
     }
     await sql.run(`update operations set notes = notes || '{"cancelRequested": true}' where id = $1`, [operationId])

@@ -17,7 +17,9 @@ const folder = await mkdtemp(join(process.env['HFT_FOLDER'] ?? tmpdir(), 'hft-se
 const records = join(folder, 'records')
 await mkdir(records)
 const { docker, connection } = await ensureEngine({ report: () => undefined, signal: AbortSignal.timeout(upTimeoutMs) })
-const places = await findPlaces(docker, folder)
+const found = await findPlaces(docker, folder)
+// so that a copy of some size can be met half-way; one of an empty database takes a second
+const places = { ...found, settings: { ...found.settings, HOLDFAST_COPY_RATE_MIB: '32' } }
 const recorder = await startRecorder({ docker, connection, installation: places.installation, folder: records })
 
 process.exitCode = (await serve()) ? 0 : 1

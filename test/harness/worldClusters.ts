@@ -116,7 +116,7 @@ export class WorldClusters {
     const scope = this.scopes.get(instanceId)
     return this.#membersOf(instanceId).filter((member) => this.#follows(member)).map((member) => ({
       applicationName: nameOf(member), state: 'streaming', syncState: scope?.standbys.includes(nameOf(member)) === true ? 'sync' : 'async',
-      flushLsn: parseLsn('0/4000000'), replayLsn: parseLsn('0/4000000'),
+      flushLsn: parseLsn('0/4000000'), replayLsn: parseLsn('0/4000000'), copiedBytes: null,
     }))
   }
 

@@ -1,72 +1,12 @@
 /** rollback: what it waits for, what it does once, and how it ends. What both ways share is in upgradeToHa.test.ts. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Instance, Member, Operation } from '../../src/domain/desired.ts'
 import type { Lsn } from '../../src/domain/lsn.ts'
-import { patroniName } from '../../src/domain/names.ts'
-import type { PatroniSeen, PostgresSeen } from '../../src/domain/observed.ts'
-import type { PlanInput } from '../../src/domain/part.ts'
-import { followerSlotName } from '../../src/domain/prepared.ts'
-import { proxyKey } from '../../src/domain/reading.ts'
-import { known, unknown, type Sighting } from '../../src/domain/sighting.ts'
 import { rollbackMachine } from '../../src/operations/rollback.ts'
-import { settledShop } from '../harness/world.ts'
 import { idOf } from '../harness/worldStore.ts'
+import { cluster, decide as decideOf, former, server, settled, type Scene } from './goingBack.ts'
 
-const { world, shop } = await settledShop()
-const settled = world.look(shop)
-const [former = assert.fail('no instance')] = settled.desired.instances
-const [source = assert.fail('no member')] = former.members
-const sourceSeen = settled.observed.postgres.get(source.id)
-assert.ok(sourceSeen?.known === true)
-const server: PostgresSeen = sourceSeen.value
-const [proxy = assert.fail('no proxy')] = settled.blueprints.proxies.values()
-const blueprint = settled.blueprints.members.get(source.id) ?? assert.fail('no blueprint')
-
-const members = [1, 2, 3].map((ordinal): Member => ({ ...source, id: idOf(300 + ordinal), instanceId: idOf(300), ordinal, ports: { postgres: 1, backup: 2, patroni: 3 } }))
-const cluster: Instance = { ...former, id: idOf(300), kind: 'cluster', role: 'serving', cluster: { scope: idOf(300), user: 'u', password: server as never }, members }
-const leaderId = idOf(301)
-
-interface Scene {
-  readonly phase: string
-  readonly notes?: unknown
-  readonly progress?: unknown
-  readonly stillForMs?: number
-  readonly instances?: readonly Instance[]
-  readonly follower?: Partial<PostgresSeen> | null
-  readonly streams?: boolean
-  readonly leader?: string | null
-}
-
-function decide({ phase, notes = {}, progress = null, stillForMs = 0, instances, follower = {}, streams = true, leader = patroniName(leaderId) }: Scene) {
-  const began = new Date(settled.now.getTime() - stillForMs)
-  const operation: Operation = { id: idOf(400), kind: 'rollback', machineVersion: 1, phase, input: {}, notes, createdAt: began, phaseEnteredAt: began, progressedAt: began, progress }
-  const sender = { applicationName: followerSlotName, state: 'streaming', syncState: 'async', flushLsn: server.lsn, replayLsn: server.lsn }
-  const ofMember = ({ id }: Member): Sighting<PostgresSeen> =>
-    known({ ...server, inRecovery: id !== leaderId, walSenders: streams ? [sender] : [], configHash: blueprint.configHash }, settled.now)
-  const standby: Sighting<PostgresSeen> = follower === null ? unknown('it does not answer') : known({ ...server, inRecovery: true, receivedTimeline: server.timeline, configHash: blueprint.configHash, ...follower }, settled.now)
-  const reports = (member: Member): Sighting<PatroniSeen> => known({
-    state: 'running', role: member.ordinal === 1 ? 'standbyLeader' : 'replica', timeline: 1, pendingRestart: false, replicationState: 'streaming', since: settled.now,
-  }, settled.now)
-  const proxyKeys = (settled.desired.endpoint?.proxies ?? []).map(({ slot }) => proxyKey(settled.desired.endpoint?.id ?? '', slot))
-  const scene: PlanInput = {
-    ...settled,
-    desired: { ...settled.desired, operation, instances: instances ?? [{ ...former, role: 'rollbackTarget', keptUntil: settled.now }, cluster] },
-    blueprints: {
-      ...settled.blueprints, proxies: new Map(proxyKeys.map((key) => [key, proxy])),
-      members: new Map([[source.id, blueprint], ...members.map((member) => [member.id, blueprint] as const)]),
-    },
-    observed: {
-      ...settled.observed,
-      proxies: new Map(proxyKeys.map((key) => [key, known({ configHash: proxy.configHash }, settled.now)])),
-      postgres: new Map([[source.id, standby], ...members.map((member) => [member.id, ofMember(member)] as const)]),
-      patroni: new Map(members.map((member) => [member.id, reports(member)] as const)),
-      clusters: new Map([[cluster.id, known({ systemIdentifier: server.systemIdentifier, leader, sync: null, members: [], config: {}, prepared: true, isEmpty: false }, settled.now)]]),
-    },
-  }
-  const { part, next } = rollbackMachine.decide({ ...scene, operation })
-  return { actions: part.actions, records: part.records, next }
-}
+const decide = (scene: Scene) => decideOf(rollbackMachine, scene)
 
 describe('before a rollback', () => {
   it('the former server has to stream from the leader, closely', () => {

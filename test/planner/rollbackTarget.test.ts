@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Condition } from '../../src/domain/conditions.ts'
 import type { Instance, Member } from '../../src/domain/desired.ts'
+import type { Lsn } from '../../src/domain/lsn.ts'
 import { patroniName } from '../../src/domain/names.ts'
 import type { PostgresSeen, SlotSeen, WalSenderSeen } from '../../src/domain/observed.ts'
 import type { PlanInput } from '../../src/domain/part.ts'
@@ -26,7 +27,7 @@ const segment = 16n * 1024n * 1024n
 const members = [1, 2, 3].map((ordinal): Member => ({ ...source, id: idOf(300 + ordinal), instanceId: idOf(300), ordinal, ports: { postgres: 1, backup: 2, patroni: 3 } }))
 const cluster: Instance = { ...first, id: idOf(300), kind: 'cluster', role: 'serving', cluster: { scope: idOf(300), user: 'u', password: server as never }, members }
 const slot = (name: string, more: Partial<SlotSeen> = {}): SlotSeen => ({ name, active: false, walStatus: 'reserved', retainedBytes: 0, ...more })
-const sender = (applicationName: string, syncState: string): WalSenderSeen => ({ applicationName, state: 'streaming', syncState, flushLsn: server.lsn, replayLsn: server.lsn })
+const sender = (applicationName: string, syncState: string): WalSenderSeen => ({ applicationName, state: 'streaming', syncState, flushLsn: server.lsn, replayLsn: server.lsn, copiedBytes: null })
 
 interface Scene {
   readonly former?: Partial<PostgresSeen> | null
@@ -106,7 +107,25 @@ describe('a former server', () => {
     assert.deepEqual(kinds(holding(2n * segment)), [])
     const [advance] = planned(holding(4n * segment)).actions
     assert.ok(advance?.kind === 'advanceSlot' && advance.slot === walSlotName)
-    assert.deepEqual(kinds({ leaderSlots: shipped, former: { slots: [slot(followerSlotName)] } }), ['dropSlot'])
+    assert.deepEqual(kinds({ leaderSlots: shipped, former: { slots: [slot(followerSlotName), slot(walSlotName)] } }), ['dropSlot'])
+  })
+
+  it('that has no slot for the backup agent gets one, and one that was never used is not moved forward', () => {
+    const shipped = [slot(followerSlotName), slot(walSlotName)]
+    const [make] = planned({ leaderSlots: shipped, former: { slots: [] } }).actions
+    assert.ok(make?.kind === 'makeSlot' && make.slot === walSlotName)
+    const unused = slot(walSlotName, { walStatus: 'unused' })
+    const far = (server.lsn + 64n * segment) as Lsn
+    assert.deepEqual(kinds({ leaderSlots: shipped, former: { lsn: far, slots: [unused] } }), [])
+    assert.deepEqual(kinds({ leaderSlots: [slot(followerSlotName), unused], former: { slots: [slot(walSlotName, { retainedBytes: Number(9n * segment) })] } }), [])
+  })
+
+  it('has its storage grown with that of the cluster, also while it does not answer', () => {
+    const { input, instance } = sceneOf({ former: null })
+    const storageBytes = input.desired.database.storageBytes + 1
+    const grown = { ...input, desired: { ...input.desired, database: { ...input.desired.database, storageBytes } } }
+    const grow = planRollbackTarget(grown, instance).actions.find(({ kind }) => kind === 'growDataVolume')
+    assert.ok(grow?.kind === 'growDataVolume' && grow.memberId === source.id && grow.bytes === storageBytes)
   })
 
   it('is given up when the cluster does not have its WAL any more', () => {

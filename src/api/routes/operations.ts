@@ -49,6 +49,11 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
       }
       case 'rollback':
         return reply.code(202).send(await store.databases.orderRollback(database.id, moveOf(body), actorOf(request)))
+      case 'downgrade': {
+        const { portRanges, networkPool } = parts.settings.provisioning
+        const order = { dryRun: request.query.dryRun === 'true', move: moveOf(body), portRanges, networkPool }
+        return reply.code(202).send(await store.databases.orderDowngrade(database.id, order, actorOf(request)))
+      }
       case 'restart':
       case 'reinitialise':
         return reply.code(202).send(await store.databases.orderOfCluster(database.id, body, actorOf(request)))
@@ -77,7 +82,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
   }, (request) => reachOperation(store, principalOf(request), request.params.id))
 
   app.post('/v1/operations/:id/cancel', {
-    schema: { summary: 'End an upgrade or a rollback before clients are moved, or a rehearsal; whoever serves is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
+    schema: { summary: 'End an upgrade, a rollback or a downgrade before clients are moved, or a rehearsal; whoever serves is as it was', tags, params: idParams, response: { 202: operation, ...problems } },
   }, async (request, reply) => {
     const { id } = await reachOperation(store, principalOf(request), request.params.id)
     return reply.code(202).send(await store.databases.cancelOperation(id, actorOf(request)))
@@ -106,7 +111,7 @@ function moveOf({ budgetMs, window }: MoveOrder): MoveOrder {
 
 /** Whoever asks for a dry run must not get the real thing. */
 function refuseDryRun({ dryRun }: z.output<typeof operationQuery>, order: z.output<typeof newOperation>): void {
-  if (dryRun !== 'true' || (order.kind === 'upgradeToHa' && order.rehearse !== true)) return
+  if (dryRun !== 'true' || order.kind === 'downgrade' || (order.kind === 'upgradeToHa' && order.rehearse !== true)) return
   const kind = order.kind === 'upgradeToHa' ? 'rehearseUpgrade' : order.kind
   throw new HoldfastError('InvalidRequest', `query.dryRun: the operation ${kind} has no dry run; nothing was begun.`, { next: 'Leave dryRun out to perform it.' })
 }

@@ -57,6 +57,13 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
       order: (input) => ({ kind: 'rollback', ...moveOf(input) }),
     }),
     ordered(surroundings, {
+      usage: 'downgrade <databaseId>', about: 'Take a cluster back to one server at any time; a new one is made where none follows',
+      options: [['--dry-run', 'only say what stands in its way'], ...moveOptions],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), ...moveInput, ...waitInput }),
+      order: (input) => ({ kind: 'downgrade', ...moveOf(input) }),
+      query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
+    }),
+    ordered(surroundings, {
       usage: 'restart <databaseId>', about: 'Restart a cluster member by member, the leader last',
       input: z.object({ databaseId: z.string(), ...waitInput }),
       order: () => ({ kind: 'restart' }),

@@ -29,7 +29,7 @@ export function operationCommands(surroundings: Surroundings): Command {
       },
     }),
     apiCommand(surroundings, {
-      usage: 'cancel <operationId>', about: 'End an upgrade or a rollback before clients are moved, or a rehearsal', input: z.object({ operationId: z.string() }),
+      usage: 'cancel <operationId>', about: 'End an upgrade, a rollback or a downgrade before clients are moved, or a rehearsal', input: z.object({ operationId: z.string() }),
       ask: async (client, { operationId }) => {
         const answer = await answerOf(client.POST('/v1/operations/{id}/cancel', { params: { path: { id: operationId } } }))
         return { answer, text: describeOperation(answer) }

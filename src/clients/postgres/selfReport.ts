@@ -23,7 +23,7 @@ const reportSchema = z
     lsn: lsnSchema,
     configHash: z.string(),
     walSenders: z.array(z.object({
-      applicationName: z.string(), state: z.string(), syncState: z.string(), flushLsn: lsnSchema.nullable(), replayLsn: lsnSchema.nullable(),
+      applicationName: z.string(), state: z.string(), syncState: z.string(), flushLsn: lsnSchema.nullable(), replayLsn: lsnSchema.nullable(), copiedBytes: z.number().nullable(),
     })),
     synchronousStandbyNames: z.string(),
     slots: z.array(z.object({ name: z.string(), active: z.boolean(), walStatus: z.string(), retainedBytes: z.number() })),
@@ -67,8 +67,8 @@ const selfReport: Statement<{ report: PostgresSeen }> = {
       'configHash', coalesce(current_setting('holdfast.config_hash', true), ''),
       'walSenders', (select coalesce(json_agg(json_build_object(
                        'applicationName', application_name, 'state', coalesce(state, ''), 'syncState', coalesce(sync_state, ''),
-                       'flushLsn', flush_lsn::text, 'replayLsn', replay_lsn::text) order by application_name), '[]')
-                     from pg_stat_replication),
+                       'flushLsn', flush_lsn::text, 'replayLsn', replay_lsn::text, 'copiedBytes', backup_streamed) order by application_name), '[]')
+                     from pg_stat_replication left join pg_stat_progress_basebackup using (pid)),
       'synchronousStandbyNames', current_setting('synchronous_standby_names'),
       'slots', (select coalesce(json_agg(json_build_object(
                   'name', slot_name, 'active', active, 'walStatus', coalesce(wal_status, 'unused'),

@@ -2,10 +2,10 @@
 import type { EngineClient } from '../../clients/docker.ts'
 import { connectPostgres, type PostgresConnection } from '../../clients/postgres.ts'
 import type { RuntimeAddress } from '../../clients/haproxy.ts'
-import { hostOf, type ClusterScope, type Desired, type Instance, type Member } from '../../domain/desired.ts'
+import type { ClusterScope, Desired, Instance, Member } from '../../domain/desired.ts'
 import { patroniName, resourceNames } from '../../domain/names.ts'
-import { followerSlotName } from '../../domain/prepared.ts'
 import { proxiesInUse } from '../../domain/reading.ts'
+import { followerConninfo as conninfoFor } from '../../render/serverCopy.ts'
 import { addressOf, type PostgresTools } from '../postgres.ts'
 import { runtimeAddress } from '../proxies.ts'
 import type { DecisionStore } from './decision.ts'
@@ -51,12 +51,7 @@ export function connectMember({ postgres }: CutoverTools, desired: Desired, memb
 
 /** How a former server finds whoever leads the cluster. */
 export function followerConninfo(desired: Desired, { cluster }: Places): string {
-  const list = (of: (member: Member) => string | number): string => cluster.members.map(of).join()
-  return [
-    `host=${list((member) => hostOf(desired, member.hostId).privateAddress)}`, `port=${list((member) => member.ports.postgres)}`,
-    'target_session_attrs=read-write', 'user=holdfast_replicator', 'sslmode=verify-full', 'sslrootcert=/conf/tls/ca.crt', 'sslcert=/conf/tls/server.crt',
-    'sslkey=/conf/tls/server.key', 'connect_timeout=3', `application_name=${followerSlotName}`,
-  ].join(' ')
+  return conninfoFor(desired, cluster)
 }
 
 export function memberNamed({ cluster }: Places, name: string): Member | undefined {

@@ -1,4 +1,4 @@
-/** What the serving server says of itself before an upgrade: what a cluster could not take over, and what would be in the way. */
+/** What the serving server, or the leader of the serving cluster, says of itself before an upgrade or a downgrade: what the other could not take over, and what would be in the way. */
 import { z } from 'zod'
 import type { Action } from '../../domain/action.ts'
 import type { Desired } from '../../domain/desired.ts'
@@ -10,17 +10,18 @@ import type { CutoverTools } from './places.ts'
 /** Enough to know what to look for. */
 const longestList = 5
 
-/** What the server's container has to have. */
-const program = '/usr/libexec/holdfast/set-fence'
+/** What its image has to have: a standalone is fenced, a cluster is copied. */
+const programs = { standalone: '/usr/libexec/holdfast/set-fence', cluster: '/usr/libexec/holdfast/copy-server' } as const
 const execMs = 10_000
 
 export async function surveySource(
   { engines, installation, postgres }: Pick<CutoverTools, 'engines' | 'installation'> & { readonly postgres: PostgresTools },
   { operationId, memberId, again }: Extract<Action, { readonly kind: 'surveySource' }>, desired: Desired, signal: AbortSignal,
 ): Promise<ActionResult> {
-  const member = desired.instances.flatMap(({ members }) => members).find(({ id }) => id === memberId)
-  if (member === undefined) throw new Error(`member ${memberId} is not among the members of database ${desired.database.id}`)
-  const { exitCode } = await engines(member.hostId).exec(resourceNames(installation).member(memberId), ['test', '-x', program], { timeoutMs: execMs }, signal)
+  const instance = desired.instances.find(({ members }) => members.some(({ id }) => id === memberId))
+  const member = instance?.members.find(({ id }) => id === memberId)
+  if (instance === undefined || member === undefined) throw new Error(`member ${memberId} is not among the members of database ${desired.database.id}`)
+  const { exitCode } = await engines(member.hostId).exec(resourceNames(installation).member(memberId), ['test', '-x', programs[instance.kind]], { timeoutMs: execMs }, signal)
   let survey: Readonly<Record<string, unknown>> = {}
   await withPostgres(postgres, memberId, desired, desired.database.databaseName, signal, async (connection) => {
     const [row] = await connection.query(surveyStatement, [longestList], signal)
