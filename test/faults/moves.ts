@@ -1,12 +1,12 @@
 /** A database that is moved from one server to a cluster and back, with a customer who writes and an observer at each of its servers. */
 import assert from 'node:assert/strict'
-import { answerOf } from '../../src/client/problem.ts'
+import { answerOf, ApiProblem } from '../../src/client/problem.ts'
 import type { Operation } from '../../src/client/schema.ts'
 import { memberPlaces, openHaProject, orderServer, removeCluster, untilClusterSettled, type ClusterCustomer } from '../harness/ha/customer.ts'
 import { serverPlaceOf, type ServerPlace } from '../harness/ha/members.ts'
 import { openSite, type Site } from '../harness/ha/site.ts'
 import { startWatch, type Watch } from '../harness/ha/watch.ts'
-import { NotYet } from '../harness/waiting.ts'
+import { NotYet, until } from '../harness/waiting.ts'
 import { eventually, ready, type Rig } from './rig.ts'
 import type { Step, Strikes } from './strikes.ts'
 
@@ -39,12 +39,22 @@ export async function watchAll({ site, customer }: Moved): Promise<Watch> {
   return startWatch(site, customer, places, { withHistory: false })
 }
 
-/** Asked for again and again: what an earlier move left goes first. */
-export async function begin({ rig, customer }: Moved, kind: Kind, budget = budgetMs): Promise<Operation> {
+/** Asked for again and again: what an earlier move left goes first. One whose answer was lost with the controller is found again. */
+export async function begin(moved: Moved, kind: Kind, budget = budgetMs): Promise<Operation> {
+  const { rig, customer } = moved
+  const params = { path: { id: customer.id } }
+  const newest = async (): Promise<{ readonly id: string; readonly kind: string } | null> => (await answerOf(rig.service.api.GET('/v1/databases/{id}', { params }))).status.operation
+  const before = await eventually('the database to be seen', newest, limitMs)
   return eventually(`the ${kind} to begin`, async () => {
-    const { data, error } = await rig.service.api.POST('/v1/databases/{id}/operations', { params: { path: { id: customer.id } }, body: { kind, budgetMs: budget } })
-    return data ?? new NotYet(JSON.stringify(error))
+    const last = await newest()
+    if (last !== null && last.id !== before?.id && last.kind === kind) return lookAt(moved, last.id)
+    return answerOf(rig.service.api.POST('/v1/databases/{id}/operations', { params, body: { kind, budgetMs: budget } })).catch(notYet)
   }, limitMs)
+}
+
+function notYet(error: unknown): NotYet {
+  if (error instanceof ApiProblem) return new NotYet(error.message)
+  throw error
 }
 
 export function lookAt({ rig }: Pick<Moved, 'rig'>, id: string): Promise<Operation> {
@@ -73,16 +83,37 @@ export interface Struck {
 /** The controller dies after this step, if it comes to it, and another one goes on with what it finds. */
 export async function moveStruck(moved: Moved, strikes: Strikes, kind: Kind, step: Step): Promise<Struck> {
   const { rig } = moved
-  await strikes.plan(step)
-  const begun = await begin(moved, kind)
-  const wasStruck = await eventually('the controller to be killed, or the operation to end', async () => {
-    if (!rig.controller.isRunning()) return true
-    const { outcome, phase } = await lookAt(moved, begun.id)
-    return outcome === null ? new NotYet(phase) : !rig.controller.isRunning()
-  }, limitMs)
+  await strikes.plan({ at: step, signal: 'SIGKILL' })
+  const beginning = begin(moved, kind)
+  const wasStruck = await struckDuring(moved, beginning, () => Promise.resolve(!rig.controller.isRunning()))
   await strikes.plan(null)
   await ready(rig.service, rig.controller)
-  return { operation: await untilEnded(moved, begun), wasStruck }
+  return { operation: await untilEnded(moved, await beginning), wasStruck }
+}
+
+/** The controller is frozen after this step, something happens, and it goes on. Errors when it does not come to it. */
+export async function moveFrozen(moved: Moved, strikes: Strikes, kind: Kind, step: Step, meanwhile: () => Promise<void>): Promise<Operation> {
+  const before = await strikes.struck()
+  await strikes.plan({ at: step, signal: 'SIGSTOP' })
+  const beginning = begin(moved, kind)
+  const wasStruck = await struckDuring(moved, beginning, async () => await strikes.struck() > before)
+  await strikes.plan(null)
+  assert.ok(wasStruck, `the ${kind} came to ${step.effect}`)
+  await meanwhile().finally(() => moved.rig.controller.thaw())
+  return beginning
+}
+
+/** False when the operation ended before. Whoever is struck answers nothing any more, not even that the operation began. */
+async function struckDuring(moved: Moved, beginning: Promise<Operation>, isStruck: () => Promise<boolean>): Promise<boolean> {
+  // a failure of it is met where it is waited for
+  beginning.catch(() => undefined)
+  const ended = beginning.then((begun) => untilEnded(moved, begun))
+  let hasEnded = false
+  ended.then(() => { hasEnded = true }, () => undefined)
+  return until('the controller to be struck, or the operation to end', async () => {
+    if (await isStruck()) return true
+    return hasEnded ? false : new NotYet('neither')
+  }, { limitMs, everyMs: 10 })
 }
 
 /** It succeeded, or the database is as before; and its customer writes on. */
