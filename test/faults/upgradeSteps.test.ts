@@ -21,8 +21,8 @@ import { openStrikes, told, type Step, type Strikes } from './strikes.ts'
 const random = seededRandom()
 const every = Number(process.env['HOLDFAST_TEST_EVERY'] ?? 1)
 const offset = random.between(0, every - 1)
-/** Of a controller's life, once it is ready. */
-const mostEffects = 3
+/** Of a controller's life, once it is ready: what is there already is made sure of again, nine effects at the most before the next new one. */
+const mostEffects = 15
 const copyLimitMs = 15 * 60_000
 const kinds = ['upgradeToHa', 'rollback'] as const
 const ending = endings()
