@@ -12,7 +12,7 @@ import type { Watch } from '../harness/ha/watch.ts'
 import { startPooled } from '../harness/pooled.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 import { remains } from './census.ts'
-import { assertConsistent, begin, endMoved, limitMs, moveFrozen, openMoved, untilEnded, watchAll, type Kind, type Moved } from './moves.ts'
+import { assertConsistent, endMoved, limitMs, moveFrozen, moveWhole, movingSettings, openMoved, untilEnded, watchAll, type Kind, type Moved } from './moves.ts'
 import { openRig } from './rig.ts'
 import { openStrikes, type Step, type Strikes } from './strikes.ts'
 
@@ -29,7 +29,7 @@ const steps: Record<Kind, readonly Step[]> = { upgradeToHa: [], rollback: [] }
 
 before(async () => {
   strikes = await openStrikes(ending)
-  moved = await openMoved(await openRig(ending, { settings: strikes.settings }), 'shop')
+  moved = await openMoved(await openRig(ending, { settings: { ...strikes.settings, ...movingSettings } }), 'shop')
   await move('upgradeToHa')
   watch = await watchAll(moved)
   ending.after(() => watch.stop())
@@ -40,9 +40,7 @@ before(async () => {
 })
 
 async function move(kind: Kind): Promise<string> {
-  const ended = await untilEnded(moved, await begin(moved, kind))
-  assert.equal(ended.outcome, 'succeeded', ended.failure?.message)
-  return JSON.stringify(ended.progress)
+  return JSON.stringify((await moveWhole(moved, kind)).progress)
 }
 
 for (const kind of kinds) {

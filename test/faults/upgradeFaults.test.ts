@@ -11,7 +11,7 @@ import { untilClusterSettled } from '../harness/ha/customer.ts'
 import type { Watch } from '../harness/ha/watch.ts'
 import { remains } from './census.ts'
 import { lookAround, moveFaults, type MoveFault } from './moveFaults.ts'
-import { assertConsistent, begin, endMoved, moveFrozen, openMoved, otherWay, untilEnded, watchAll, type Kind, type Moved } from './moves.ts'
+import { assertConsistent, endMoved, moveFrozen, moveWhole, movingSettings, openMoved, otherWay, untilEnded, watchAll, type Kind, type Moved } from './moves.ts'
 import { seededRandom } from './random.ts'
 import { openRig } from './rig.ts'
 import { firstEffect, openStrikes, type Step, type Strikes } from './strikes.ts'
@@ -44,7 +44,7 @@ const moments: Readonly<Record<Kind, readonly Moment[]>> = {
 
 before(async () => {
   strikes = await openStrikes(ending)
-  moved = await openMoved(await openRig(ending, { settings: strikes.settings }), 'shop')
+  moved = await openMoved(await openRig(ending, { settings: { ...strikes.settings, ...movingSettings } }), 'shop')
   await whole('upgradeToHa')
   watch = await watchAll(moved)
   ending.after(() => watch.stop())
@@ -54,8 +54,7 @@ before(async () => {
 const steps: Record<Kind, readonly Step[]> = { upgradeToHa: [], rollback: [] }
 
 async function whole(kind: Kind): Promise<readonly Step[]> {
-  const { outcome, failure } = await untilEnded(moved, await begin(moved, kind))
-  assert.equal(outcome, 'succeeded', failure?.message)
+  await moveWhole(moved, kind)
   next = otherWay(kind)
   return strikes.stepsOfLast()
 }

@@ -13,7 +13,7 @@ import type { Watch } from '../harness/ha/watch.ts'
 import { startWriter } from '../harness/ha/writer.ts'
 import { NotYet, until } from '../harness/waiting.ts'
 import { remains } from './census.ts'
-import { assertConsistent, begin, endMoved, limitMs, moveStruck, openMoved, otherWay, untilEnded, watchAll, type Kind, type Moved } from './moves.ts'
+import { assertConsistent, begin, endMoved, limitMs, moveStruck, moveWhole, movingSettings, openMoved, otherWay, untilEnded, watchAll, type Kind, type Moved } from './moves.ts'
 import { seededRandom } from './random.ts'
 import { openRig, ready } from './rig.ts'
 import { openStrikes, told, type Step, type Strikes } from './strikes.ts'
@@ -34,7 +34,7 @@ let next: Kind = 'upgradeToHa'
 
 before(async () => {
   strikes = await openStrikes(ending)
-  moved = await openMoved(await openRig(ending, { settings: strikes.settings }), 'shop')
+  moved = await openMoved(await openRig(ending, { settings: { ...strikes.settings, ...movingSettings } }), 'shop')
 })
 
 /** A cluster takes a minute to make: it is made by one controller after the other, each of which dies after some effects of its life. */
@@ -83,8 +83,7 @@ async function isMadeInItsLife({ id }: Operation): Promise<boolean> {
 }
 
 async function whole(kind: Kind): Promise<readonly Step[]> {
-  const { outcome, failure } = await untilEnded(moved, await begin(moved, kind))
-  assert.equal(outcome, 'succeeded', failure?.message)
+  await moveWhole(moved, kind)
   next = otherWay(kind)
   return strikes.stepsOfLast()
 }
