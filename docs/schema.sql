@@ -136,6 +136,7 @@ CREATE TABLE public.databases (
     finalizers text[] DEFAULT '{finalBackup,containers,volumes,backups}'::text[] NOT NULL,
     removed_at timestamp with time zone,
     durability text DEFAULT 'strict'::text NOT NULL,
+    rehearsal_of uuid,
     CONSTRAINT databases_check CHECK ((observed_generation <= generation)),
     CONSTRAINT databases_check1 CHECK (((removed_at IS NULL) OR (deletion_requested_at IS NOT NULL))),
     CONSTRAINT databases_database_name_check CHECK (((database_name ~ '^[a-z][a-z0-9_]{0,40}$'::text) AND (database_name !~ '^(pg_|holdfast)'::text) AND (database_name <> ALL (ARRAY['postgres'::text, 'template0'::text, 'template1'::text, 'pgbouncer'::text, 'all'::text, 'sameuser'::text, 'samerole'::text, 'samegroup'::text, 'replication'::text])))),
@@ -281,7 +282,7 @@ CREATE TABLE public.operations (
     outcome text,
     failure jsonb,
     CONSTRAINT operations_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text, 'upgradeToHa'::text, 'rollback'::text, 'downgrade'::text]))),
+    CONSTRAINT operations_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'takeOverEndpoint'::text, 'switchover'::text, 'restart'::text, 'reinitialise'::text, 'changeTier'::text, 'upgradeToHa'::text, 'rollback'::text, 'downgrade'::text, 'rehearseUpgrade'::text]))),
     CONSTRAINT operations_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -507,6 +508,8 @@ CREATE UNIQUE INDEX databases_name ON public.databases USING btree (project_id, 
 
 CREATE INDEX databases_project ON public.databases USING btree (project_id, created_at DESC, id DESC);
 
+CREATE UNIQUE INDEX databases_rehearsal_of ON public.databases USING btree (rehearsal_of) WHERE (rehearsal_of IS NOT NULL);
+
 CREATE INDEX events_database ON public.events USING btree (database_id, seq);
 
 CREATE INDEX events_failed_over ON public.events USING btree (database_id, seq) WHERE (reason = 'FailedOver'::text);
@@ -552,6 +555,9 @@ ALTER TABLE ONLY public.credentials
 
 ALTER TABLE ONLY public.databases
     ADD CONSTRAINT databases_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.databases
+    ADD CONSTRAINT databases_rehearsal_of_fkey FOREIGN KEY (rehearsal_of) REFERENCES public.databases(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.endpoint_proxies
     ADD CONSTRAINT endpoint_proxies_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.endpoints(id) ON DELETE CASCADE;

@@ -1461,6 +1461,8 @@ export interface paths {
                          * @enum {string}
                          */
                         window?: "hold" | "readOnly";
+                        /** @description Performs it on a copy restored from the newest backup, removes that, and tells in `progress` how long clients would wait: the operation rehearseUpgrade */
+                        rehearse?: boolean;
                     } | {
                         /** @enum {string} */
                         kind: "rollback";
@@ -1653,7 +1655,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End an upgrade, a rollback or a downgrade before clients are moved; whoever serves is as it was */
+        /** End an upgrade, a rollback or a downgrade before clients are moved, or a rehearsal; whoever serves is as it was */
         post: {
             parameters: {
                 query?: never;
@@ -2127,7 +2129,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade" | "rehearseUpgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2145,7 +2147,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade";
+            kind: "restore" | "takeOverEndpoint" | "switchover" | "restart" | "reinitialise" | "changeTier" | "upgradeToHa" | "rollback" | "downgrade" | "rehearseUpgrade";
             phase: string;
             waitingFor: string | null;
             /** @description Bytes, percent and step where the work tells them; null otherwise */
@@ -2393,6 +2395,8 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
+            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;
@@ -2513,6 +2517,8 @@ export interface components {
             observedGeneration: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Of a copy on which the upgrade of another database is rehearsed, and which is removed when that is over: the other one */
+            rehearsalOf: string | null;
             deletion: {
                 /** Format: date-time */
                 requestedAt: string;

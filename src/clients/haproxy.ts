@@ -7,6 +7,7 @@ import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
+import { effectDone } from './effects.ts'
 import { unreachable } from './unreachable.ts'
 
 export interface RuntimeAddress {
@@ -69,7 +70,10 @@ export function openRuntime(address: RuntimeAddress): RuntimeConnection {
       if (isUsed) throw new RangeError('a runtime connection takes one command')
       isUsed = true
       if (socket.destroyed) return Promise.reject(unanswered(address, broke ?? new Error('the connection was closed')))
-      return answerOf(address, socket, command, signal)
+      return answerOf(address, socket, command, signal).then((answer) => {
+        if (!/^(get|show) /.test(command)) effectDone('proxy', command.split('; ').map((one) => one.split(' ').slice(0, 2).join(' ')).join('; '))
+        return answer
+      })
     },
     close() {
       isUsed = true

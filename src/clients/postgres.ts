@@ -7,6 +7,7 @@ import pg from 'pg'
 import type { z } from 'zod'
 import { HoldfastError } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
+import { effectDone } from './effects.ts'
 import { codeOf, unreachable } from './unreachable.ts'
 
 export { readPostgres } from './postgres/selfReport.ts'
@@ -116,6 +117,7 @@ class Connection implements PostgresConnection {
 
   async execute(text: string, parameters: readonly unknown[] = [], signal?: AbortSignal): Promise<void> {
     await this.guarded(this.#limit(signal), () => this.#client.query(text, parameters.length === 0 ? undefined : [...parameters]))
+    effectDone('postgres', text.trim().split(/[\s(;]+/).slice(0, 2).join(' '))
   }
 
   close(): void {

@@ -25,6 +25,7 @@ import { etcdDuties } from './etcdDuties.ts'
 import type { Ground } from './ground.ts'
 import { openGuard } from './guard.ts'
 import { passReport } from './report.ts'
+import { tellingStore } from './tellingStore.ts'
 
 export interface ControllerParts {
   readonly ground: Ground
@@ -67,7 +68,7 @@ export async function openController(parts: ControllerParts): Promise<RunningCon
   })
   const report = passReport(logger, metrics)
   const loop = startLoop(
-    { installation, store, observer: guarding.telling(observer), executor, blueprinter: keepBlueprints(blueprinter), issuer, scheduleOf: scheduleOf(config.backups), onAction: report.onAction },
+    { installation, store: tellingStore(store), observer: guarding.telling(observer), executor, blueprinter: keepBlueprints(blueprinter), issuer, scheduleOf: scheduleOf(config.backups), onAction: report.onAction },
     {
       holder, concurrency: controller.concurrency, leaseSeconds: controller.leaseSeconds,
       resyncMs: controller.resyncSeconds * 1_000, passTimeoutMs: controller.passTimeoutMs,

@@ -32,6 +32,9 @@ const notesSchema = movingNotes.extend({
 const lookMs = 300
 /** Without any progress: a copy, or its catching up, hangs. A copy itself tells none, and that of a large database takes hours. */
 const stallMs = 12 * 60 * 60_000
+/** A proxy or a controller that is just being started: what was copied for hours is not thrown away for that. */
+const passingBlocker = 'NotReady'
+const passingMs = 60_000
 const rejoinMs = 15 * 60_000
 
 export const upgradeToHaMachine: Machine = {
@@ -103,8 +106,14 @@ function lookedAgain(input: MachineInput, primary: Primary): Decision {
   const { survey, surveyedAgain } = notesSchema.parse(operation.notes)
   if (!surveyedAgain || survey === undefined) return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: primary.member.id, again: true }), waitFor('the server to be looked at again', lookMs)]), 'the server to be looked at again')
   const { blockers } = findings(input, primary, survey)
+  if (blockers.length > 0 && blockers.every(({ code }) => code === passingBlocker) && !hasLasted(input)) return waits('the database to take connections', lookMs, { awaits: passingBlocker })
   if (blockers.length > 0) return gives(input, 'PreflightFailed', blockers.map(({ message }) => message).join(' '), blockers.map(({ next }) => next).join(' '))
   return { part: soon, next: { to: 'enter', phase: 'movingClients', because: 'the cluster follows the server closely' } }
+}
+
+/** From when it was written down that this is waited for. */
+function hasLasted(input: MachineInput): boolean {
+  return z.object({ awaits: z.literal(passingBlocker) }).safeParse(input.operation.progress).success && stillForMs(input) > passingMs
 }
 
 function lsnsOf({ observed }: MachineInput, target: Instance): string[] {

@@ -118,7 +118,7 @@ describe('the copy before its upgrade', () => {
 
 describe('the upgrade of the copy', () => {
   it('is ordered on the terms of the rehearsal, once nobody does anything else to the copy, and then never again', () => {
-    const order = { kind: 'rehearsalUpgradeOrdered', operationId, input: { dryRun: false, budgetMs: 700 } }
+    const order = { kind: 'rehearsalUpgradeOrdered', operationId, input: { dryRun: false, budgetMs: 700, window: 'hold' } }
     assert.deepEqual(decide({ phase: 'upgrading', notes: made, copy: copyWith({ operation: doing('restore', done) }) }).records, [order])
     assert.deepEqual(decide({ phase: 'upgrading', notes: made, copy: copyWith({ operation: doing('takeOverEndpoint') }) }).records, [])
     assert.deepEqual(decide({ phase: 'upgrading', notes: { ...made, upgradeId: idOf(9) }, copy: copyWith({ operation: doing('upgradeToHa', { phase: 'copying' }) }) }).records, [])

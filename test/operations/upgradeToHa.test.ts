@@ -36,16 +36,21 @@ interface Scene {
   readonly progress?: unknown
   readonly input?: unknown
   readonly haEnabled?: boolean
+  readonly isReady?: boolean
+  /** Since anything was seen to get on. */
+  readonly stillMs?: number
   readonly slot?: boolean
   readonly patroni?: (member: Member) => Partial<PatroniSeen>
   readonly lsn?: (member: Member) => bigint
   readonly instances?: readonly Instance[]
 }
 
-function decide({ phase, notes = {}, progress = null, input = {}, haEnabled = true, slot = true, patroni = () => ({}), lsn = () => server.lsn, instances }: Scene) {
+function decide({ phase, notes = {}, progress = null, input = {}, haEnabled = true, isReady = true, stillMs = 0, slot = true, patroni = () => ({}), lsn = () => server.lsn, instances }: Scene) {
+  const began = new Date(settled.now.getTime() - stillMs)
   const operation: Operation = {
-    id: idOf(400), kind: 'upgradeToHa', machineVersion: 1, phase, input, notes, createdAt: settled.now, phaseEnteredAt: settled.now, progressedAt: settled.now, progress,
+    id: idOf(400), kind: 'upgradeToHa', machineVersion: 1, phase, input, notes, createdAt: began, phaseEnteredAt: began, progressedAt: began, progress,
   }
+  const conditions = settled.desired.database.conditions.map((one) => (one.type === 'Ready' && !isReady ? { ...one, status: 'false' as const } : one))
   const config = (member: Member): string => settled.blueprints.members.get(source.id)?.configHash ?? member.id
   const follows = (member: Member): Sighting<PostgresSeen> => known({ ...server, inRecovery: true, lsn: lsn(member) as Lsn, configHash: config(member) }, settled.now)
   const reports = (member: Member): Sighting<PatroniSeen> => known({
@@ -56,7 +61,7 @@ function decide({ phase, notes = {}, progress = null, input = {}, haEnabled = tr
   const scene: PlanInput = {
     ...settled,
     desired: {
-      ...settled.desired, operation, team: { ...settled.desired.team, haEnabled }, database: { ...settled.desired.database, tier: 'standard' },
+      ...settled.desired, operation, team: { ...settled.desired.team, haEnabled }, database: { ...settled.desired.database, conditions, tier: 'standard' },
       instances: instances ?? [...settled.desired.instances, target],
     },
     blueprints: { ...settled.blueprints, proxies: new Map(proxyKeys.map((key) => [key, proxy])), members: new Map([...settled.blueprints.members, ...members.map((member) => [member.id, blueprint] as const)]) },
@@ -104,6 +109,15 @@ describe('copying', () => {
     assert.deepEqual(again.actions, [{ kind: 'surveySource', operationId: idOf(400), memberId: source.id, again: true }])
     assert.equal(decide({ phase: 'copying', notes: { survey, surveyedAgain: true } }).next.to, 'enter')
     assert.equal(decide({ phase: 'copying', notes: { survey: { ...survey, unloggedTables: ['public.new'] }, surveyedAgain: true } }).next.to, 'finish', 'what came up meanwhile counts')
+  })
+
+  it('is not thrown away for a database that takes no connections for a moment, as while its controller is started anew', () => {
+    const copied = (scene: Partial<Scene>) => decide({ phase: 'copying', notes: { survey, surveyedAgain: true }, isReady: false, ...scene }).next
+    const first = copied({ progress: { lsn: '1' }, stillMs: 3_600_000 })
+    assert.ok(first.to === 'stay' && first.waitingFor === 'the database to take connections')
+    assert.equal(copied({ progress: first.progress, stillMs: 10_000 }).to, 'stay')
+    assert.equal(copied({ progress: first.progress, stillMs: 61_000 }).to, 'finish', 'it lasts')
+    assert.equal(copied({ haEnabled: false }).to, 'finish', 'something else is in the way, too')
   })
 
   it('is given up when it is cancelled: the cluster goes, the server is not touched', () => {

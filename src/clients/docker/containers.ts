@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Blueprint, MountedVolume, RenderedFile } from '../../domain/blueprint.ts'
 import { HoldfastError } from '../../domain/errors.ts'
 import { label } from '../../domain/names.ts'
+import { effectDone } from '../effects.ts'
 import { archivesFor } from './archive.ts'
 import { containerBody } from './containerBody.ts'
 import { readFrames, type Output } from './multiplexed.ts'
@@ -160,7 +161,9 @@ const defaultExecTimeoutMs = 60_000
 async function execIn(transport: Transport, path: string, argv: readonly string[], options: ExecOptions, caller: AbortSignal): Promise<ExecResult> {
   return limited(argv, options, caller, async (signal) => {
     const id = await makeExec(transport, path, argv, options, false, signal)
-    return outcomeOf(transport, id, await transport.stream(startOf(id), signal), options, signal)
+    const outcome = await outcomeOf(transport, id, await transport.stream(startOf(id), signal), options, signal)
+    effectDone('docker', `ran ${commandOf(argv)}`)
+    return outcome
   })
 }
 
@@ -169,13 +172,16 @@ async function openExecIn(transport: Transport, path: string, argv: readonly str
   const firstLine = Promise.withResolvers<string | null>()
   const onStdout = (text: string): void => {
     const [line, ...rest] = text.split('\n')
-    if (line !== undefined && rest.length > 0) firstLine.resolve(line)
+    if (line === undefined || rest.length === 0) return
+    effectDone('docker', `${commandOf(argv)} answered`)
+    firstLine.resolve(line)
   }
   const ended = limited(argv, options, caller, async (signal) => {
     const id = await makeExec(transport, path, argv, options, true, signal)
     const stream = await transport.duplex(startOf(id), signal)
     const destroy = (): unknown => stream.destroy(new Error('the caller has left'))
     signal.addEventListener('abort', destroy, { once: true })
+    effectDone('docker', `began ${commandOf(argv)}`)
     begun.resolve(stream)
     return outcomeOf(transport, id, stream, options, signal, onStdout).finally(() => signal.removeEventListener('abort', destroy))
   })
@@ -186,7 +192,16 @@ async function openExecIn(transport: Transport, path: string, argv: readonly str
   })
   firstLine.promise.catch(() => undefined)
   const stream = await begun.promise
-  return { say: (line) => stream.write(`${line}\n`), firstLine: firstLine.promise, ended }
+  const say: OpenExec['say'] = (line) => {
+    stream.write(`${line}\n`)
+    effectDone('docker', `told ${commandOf(argv)}`)
+  }
+  return { say, firstLine: firstLine.promise, ended }
+}
+
+/** Without its arguments, but for the word that says what is wanted. */
+function commandOf([program = '', first = '']: readonly string[]): string {
+  return [program.split('/').at(-1), ...(/^[a-z]{1,20}$/.test(first) ? [first] : [])].join(' ')
 }
 
 async function limited<T>(argv: readonly string[], { timeoutMs = defaultExecTimeoutMs }: ExecOptions, caller: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

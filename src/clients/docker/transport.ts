@@ -8,6 +8,7 @@ import { Duplex } from 'node:stream'
 import { z } from 'zod'
 import { HoldfastError } from '../../domain/errors.ts'
 import type { Secret } from '../../domain/secret.ts'
+import { effectDone } from '../effects.ts'
 
 export interface EngineConnection {
   /** `unix:///path` or `tcp://host:port`. */
@@ -104,13 +105,15 @@ async function dial(docker: Docker, engine: string, request: EngineRequest, call
   const deadline = new AbortController()
   const timer = setTimeout(() => deadline.abort(), timeoutMs)
   try {
-    return await new Promise<unknown>((resolve, reject) => {
+    const answered = await new Promise<unknown>((resolve, reject) => {
       docker.modem.dial(dialOptions(request, AbortSignal.any([caller, deadline.signal]), answer), (error: unknown, reply: unknown) => {
         if (error === null || error === undefined) resolve(reply)
         // The library's errors are errors; the schema below reads what they carry.
         else reject(error instanceof Error ? error : new Error('the library failed without an error', { cause: error }))
       })
     })
+    tellEffect(request)
+    return answered
   } catch (error) {
     caller.throwIfAborted()
     if (deadline.signal.aborted) throw unreachable(engine, `did not answer ${request.method} ${request.path} within ${timeoutMs} ms`, error)
@@ -118,6 +121,12 @@ async function dial(docker: Docker, engine: string, request: EngineRequest, call
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** Commands are told by who runs them: their answer begins before they end. */
+function tellEffect({ method, path }: EngineRequest): void {
+  if (method === 'GET' || method === 'HEAD' || /\/(exec|wait)$|^\/exec\//.test(path)) return
+  effectDone('docker', `${method} ${path.replace(/^(\/(?!create$)\w+)\/(?!create$)[^/]+/, '$1/{id}')}`)
 }
 
 function dialOptions(request: EngineRequest, abortSignal: AbortSignal, answer: AnswerKind): Parameters<Docker['modem']['dial']>[0] {

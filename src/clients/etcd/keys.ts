@@ -1,5 +1,6 @@
 /** Keys: what is read is linearizable, and what is written is answered, refused or `ambiguous`. */
 import { z } from 'zod'
+import { effectDone } from '../effects.ts'
 import { decoded, encoded, int64, prefixEnd } from './encoding.ts'
 import { isAmbiguous } from './refusals.ts'
 import type { Session } from './session.ts'
@@ -111,11 +112,17 @@ export function keyClient(session: Session): EtcdKeys {
     },
     put: (key, value, signal) => ambiguousAsValue(async () => {
       const { header } = await session.write('/v3/kv/put', { key: encoded(key), value: encoded(value) }, writtenSchema, signal)
+      effectDone('etcd', 'put')
       return { outcome: 'done', revision: header.revision }
     }),
-    deletePrefix: (prefix, signal) => session.read('/v3/kv/deleterange', rangeOf(prefix), deletedSchema, signal),
+    deletePrefix: async (prefix, signal) => {
+      const deleted = await session.read('/v3/kv/deleterange', rangeOf(prefix), deletedSchema, signal)
+      effectDone('etcd', 'deleterange')
+      return deleted
+    },
     txn: (txn, signal) => ambiguousAsValue(async () => {
       const { header, succeeded, responses } = await session.write('/v3/kv/txn', txnBody(txn), txnSchema, signal)
+      effectDone('etcd', 'txn')
       const found = responses.flatMap(({ response_range }) => (response_range === undefined ? [] : [response_range.kvs[0] ?? null]))
       return { outcome: succeeded ? 'held' : 'failed', revision: header.revision, found }
     }),

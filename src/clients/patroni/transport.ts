@@ -3,6 +3,7 @@ import { Agent, request as httpsRequest } from 'node:https'
 import type { IncomingMessage } from 'node:http'
 import { checkServerIdentity, createSecureContext } from 'node:tls'
 import type { PatroniAddress, PatroniLogin } from '../patroni.ts'
+import { effectDone } from '../effects.ts'
 import { unreachable } from '../unreachable.ts'
 
 export interface PatroniRequest {
@@ -46,12 +47,14 @@ export function openTransport(address: PatroniAddress): Ask {
       ...(login !== undefined && { authorization: `Basic ${Buffer.from(`${login.username}:${login.password.reveal()}`).toString('base64')}` }),
     }
     try {
-      return await new Promise<PatroniAnswer>((resolve, reject) => {
+      const answered = await new Promise<PatroniAnswer>((resolve, reject) => {
         const request = httpsRequest({ ...tls, method, path, headers, signal: AbortSignal.any([caller, limit]) })
         request.once('error', reject)
         request.once('response', (response) => readAll(response, reject, (answer) => resolve({ status: response.statusCode ?? 0, text: answer, where })))
         request.end(text ?? undefined)
       })
+      if (method !== 'GET') effectDone('patroni', `${method} ${path}`)
+      return answered
     } catch (error) {
       caller.throwIfAborted()
       throw unreachable(`Patroni on ${where}`, limit.aborted ? limit.reason : error, { host, port })

@@ -16,6 +16,8 @@ import { markOf, noPause, pauseFor, standbyKey, type Decision } from './decision
 import { ensureRunning, prepareLeaderStop, setFence } from './server.ts'
 import { againMs, hasReceived, type Session } from './session.ts'
 
+/** On a busy machine, too. */
+const promotionMs = 2_000
 /** Every member looks once a second. */
 const pausedMs = 10_000
 const makeSlotSql = 'select pg_catalog.pg_create_physical_replication_slot($1, true)'
@@ -24,6 +26,8 @@ const dropSlotSql = 'select pg_catalog.pg_drop_replication_slot(slot_name) from 
 
 export class Rollback implements Way {
   readonly #session: Session
+  /** That it is to take writes. */
+  #toldAt = -Infinity
 
   constructor(session: Session) {
     this.#session = session
@@ -64,6 +68,7 @@ export class Rollback implements Way {
       await this.#session.decide(decision, following)
       this.#session.mark('decided')
       // it is looked after again, over another connection, by whoever goes on
+      this.#toldAt = performance.now()
       await promote(target, signal).catch(() => undefined)
     }
   }
@@ -103,11 +108,7 @@ export class Rollback implements Way {
   /** The standalone received everything before this was decided; its fence is lifted so that it may serve after its next start, too. */
   async goOn(limit: AbortSignal): Promise<void> {
     const { places } = this.#session
-    const serves = this.#session.until(places.standalone, limit, async ({ recovers }, connection) => {
-      if (recovers) await promote(connection, limit)
-      return recovers ? null : true
-    })
-    await Promise.all([ensureRunning(places, limit), serves])
+    await Promise.all([ensureRunning(places, limit), this.#promoted(limit)])
     this.#session.mark('promoted')
     await this.#session.holdReaders(places.standalone, standaloneServer, limit)
     await this.#session.routes.toStandalone(limit)
@@ -121,9 +122,17 @@ export class Rollback implements Way {
     await setFence(places, null, decision.modRevision, limit)
     await Promise.all(places.cluster.members.map((member) => this.#session.patroni(member).wake(limit).catch(() => undefined)))
     // restarted before its fence was lifted, it would only follow: nobody is told that it serves before it is seen to
-    return this.#session.until(places.standalone, limit, async ({ recovers, systemIdentifier }, connection) => {
-      if (recovers) await promote(connection, limit)
-      return recovers ? null : systemIdentifier
+    return this.#promoted(limit)
+  }
+
+  /** Told now and then, because it may have been started again since; it takes a moment each time. Its system identifier. */
+  #promoted(limit: AbortSignal): Promise<string> {
+    return this.#session.until(this.#session.places.standalone, limit, async ({ recovers, systemIdentifier }, connection) => {
+      if (!recovers) return systemIdentifier
+      if (performance.now() - this.#toldAt < promotionMs) return null
+      this.#toldAt = performance.now()
+      await promote(connection, limit)
+      return null
     })
   }
 

@@ -2,7 +2,7 @@
 import type { Anomaly } from './anomalies.ts'
 import { asCustomer, type ClusterCustomer } from './customer.ts'
 import { startHistory, type History } from './history.ts'
-import type { MemberPlace } from './members.ts'
+import type { ServerPlace } from './members.ts'
 import { startObservers, type Observers } from './observers.ts'
 import type { Site } from './site.ts'
 import { doubleWriters, type DoubleWriter } from './twoWriters.ts'
@@ -33,7 +33,7 @@ export interface Findings {
 /** Reading back hundreds of thousands of rows. */
 const readLimitMs = 120_000
 
-export async function startWatch(site: Site, customer: ClusterCustomer, places: readonly MemberPlace[], { withHistory = true } = {}): Promise<Watch> {
+export async function startWatch(site: Site, customer: ClusterCustomer, places: readonly ServerPlace[], { withHistory = true } = {}): Promise<Watch> {
   const observers = await asCustomer(customer.readWrite, (owner) => startObservers(site, places, owner))
   const writer = await startWriter(customer.readWrite)
   const history: History | null = withHistory ? await startHistory(customer.readWrite) : null
