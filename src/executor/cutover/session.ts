@@ -13,7 +13,9 @@ import { readDecision, writeDecision, type Decision } from './decision.ts'
 import { connectMember, memberNamed, placesOf, type CutoverTools, type Places } from './places.ts'
 import { readMeanwhile } from './readOnly.ts'
 
-export const pollMs = 3
+export const pollMs = 5
+/** Of those who are asked only because they, too, might be it. */
+const glanceMs = 50
 export const againMs = 200
 /** For as long as it takes to tell where to go. */
 const holdReadersMs = 3_000
@@ -135,7 +137,7 @@ export class Session {
   }
 
   /** Asks the member again and again, over the open connection or new ones where need be, until `look` finds something. */
-  async until<T>(member: Member, limit: AbortSignal, look: (standing: Standing, connection: PostgresConnection) => Promise<T | null>): Promise<T> {
+  async until<T>(member: Member, limit: AbortSignal, look: (standing: Standing, connection: PostgresConnection) => Promise<T | null>, everyMs = pollMs): Promise<T> {
     for (;;) {
       const open = this.#open.get(member.id)
       const connection = open?.usable === true ? open : await connectMember(this.tools, this.desired, member, limit).catch(() => null)
@@ -143,7 +145,7 @@ export class Session {
         while (connection?.usable === true) {
           const found = await look(await standingOf(connection, limit), connection)
           if (found !== null) return found
-          await sleep(pollMs, undefined, { signal: limit })
+          await sleep(everyMs, undefined, { signal: limit })
         }
       } catch (error) {
         // it is just being started or stopped
@@ -155,12 +157,12 @@ export class Session {
     }
   }
 
-  /** Whoever leads the cluster first: it need not be the one that was expected. */
-  async leading(limit: AbortSignal): Promise<{ readonly member: Member; readonly systemIdentifier: string }> {
+  /** Whoever leads the cluster first: it need not be the one that was `expected`. */
+  async leading(limit: AbortSignal, expected?: Member): Promise<{ readonly member: Member; readonly systemIdentifier: string }> {
     const others = new AbortController()
     const each = AbortSignal.any([limit, others.signal])
     const looks = this.places.cluster.members.map((member) =>
-      this.until(member, each, ({ recovers, systemIdentifier }) => Promise.resolve(recovers ? null : { member, systemIdentifier })))
+      this.until(member, each, ({ recovers, systemIdentifier }) => Promise.resolve(recovers ? null : { member, systemIdentifier }), member.id === expected?.id ? pollMs : glanceMs))
     return Promise.any(looks).finally(() => others.abort())
   }
 }

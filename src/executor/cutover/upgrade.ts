@@ -12,6 +12,7 @@ import { markOf, standbyKey, type Decision } from './decision.ts'
 import { followerConninfo } from './places.ts'
 import { ensureRunning, prepareStop, setFence, startServer } from './server.ts'
 import { againMs, hasReceived, type Session } from './session.ts'
+import { fillingBytes, fillSegment, walPlace } from './walSegment.ts'
 
 /** Patroni makes it in its next cycle. */
 const slotMs = 10_000
@@ -20,6 +21,8 @@ const slotQuery = { row: z.object({ name: z.string() }), text: 'select slot_name
 export class Upgrade implements Way {
   readonly #session: Session
   #systemIdentifier = ''
+  /** Who followed for all, and is to lead. */
+  #expected: Member | undefined
 
   constructor(session: Session) {
     this.#session = session
@@ -35,6 +38,7 @@ export class Upgrade implements Way {
     const { places, routes, signal, desired } = this.#session
     const source = await this.#session.connect(places.standalone)
     const leader = await this.#session.leader()
+    this.#expected = leader
     const target = await this.#session.connect(leader)
     const others = places.cluster.members.filter(({ id }) => id !== leader.id)
     const members = [target, ...await Promise.all(others.map((member) => this.#session.connect(member)))]
@@ -42,10 +46,12 @@ export class Upgrade implements Way {
     const decision = await this.#decisionWithSlot(target)
     await setFence(places, followerConninfo(desired, places), decision.modRevision, signal)
     const prepared = await prepareStop(places, signal)
+    const begun = { at: performance.now(), place: await walPlace(source, limit) }
     for (const connection of [source, target, source]) await connection.execute('checkpoint', [], limit)
     // last: it ends by itself after some seconds
     await routes.readsToMembers(limit)
     routes.prepare()
+    await fillSegment(source, members, fillingBytes(begun.place, await walPlace(source, limit), performance.now() - begun.at), limit)
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(standaloneServer, forMs, budget)
       this.#session.mark('held')
@@ -80,7 +86,7 @@ export class Upgrade implements Way {
   }
 
   async goOn(limit: AbortSignal): Promise<void> {
-    const { member, systemIdentifier } = await this.#session.leading(limit)
+    const { member, systemIdentifier } = await this.#session.leading(limit, this.#expected)
     this.#systemIdentifier = systemIdentifier
     this.#session.mark('promoted')
     await this.#session.holdReaders(member, standaloneServer, limit)

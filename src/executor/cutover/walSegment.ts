@@ -1,0 +1,57 @@
+/**
+ * A server that archives goes to another WAL file when it is shut down, and what is left of the present one is sent, as zeros, to whoever
+ * follows it, and written there: up to 16 MiB that clients would wait for (ShutdownXLOG and RequestXLogSwitch in PostgreSQL's xlog.c). So
+ * the file is filled shortly before, while nobody waits. The archive gets the same files either way.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import type { PostgresConnection } from '../../clients/postgres.ts'
+import { lsnSchema, type Lsn } from '../../domain/lsn.ts'
+
+const placeQuery = {
+  row: z.object({ lsn: lsnSchema, segmentBytes: z.number(), restBytes: z.number() }),
+  text: `select lsn::text, size::float8 as "segmentBytes", (size - (lsn - '0/0'::pg_catalog.pg_lsn)::bigint % size)::float8 as "restBytes"
+           from (select pg_catalog.pg_current_wal_insert_lsn() as lsn, pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')) as size) as here`,
+}
+export type WalPlace = z.output<typeof placeQuery.row>
+
+/** A message for logical decoding, which nobody reads: WAL of a given size that changes nothing. */
+const fillQuery = {
+  row: z.object({ lsn: lsnSchema }),
+  text: `select pg_catalog.pg_logical_emit_message(false, 'holdfast', pg_catalog.repeat(' ', $1::integer), true)::text as lsn`,
+}
+const receivedQuery = { row: z.object({ lsn: lsnSchema.nullable() }), text: 'select pg_catalog.pg_last_wal_receive_lsn()::text as lsn' }
+
+/** From filling it to the stop: clients are held in between. */
+const aheadMs = 400
+const leastRestBytes = 256 * 1024
+const pollMs = 10
+
+export async function walPlace(server: PostgresConnection, limit: AbortSignal): Promise<WalPlace> {
+  const [row] = await server.query(placeQuery, [], limit)
+  if (row === undefined) throw new Error('a server did not say where its WAL is')
+  return row
+}
+
+/** What is written until the stop still fits into the file, at the rate at which it was written so far; `overMs`: since `before`. */
+export function fillingBytes(before: WalPlace, now: WalPlace, overMs: number): number {
+  const perMs = Number(now.lsn - before.lsn) / Math.max(1, overMs)
+  const keep = Math.min(leastRestBytes + perMs * aheadMs, now.segmentBytes / 2)
+  // it would be full before the stop: then the next one is the one to fill
+  return Math.floor(now.restBytes > keep ? now.restBytes - keep : now.restBytes + now.segmentBytes - keep)
+}
+
+/** The followers have received it when this returns. Errors: those of any of them when `limit` aborts. */
+export async function fillSegment(source: PostgresConnection, followers: readonly PostgresConnection[], bytes: number, limit: AbortSignal): Promise<void> {
+  const [filled] = await source.query(fillQuery, [bytes], limit)
+  if (filled === undefined) throw new Error('a server did not say where its WAL is')
+  await Promise.all(followers.map((follower) => reached(follower, filled.lsn, limit)))
+}
+
+async function reached(follower: PostgresConnection, lsn: Lsn, limit: AbortSignal): Promise<void> {
+  for (;;) {
+    const [row] = await follower.query(receivedQuery, [], limit)
+    if (row?.lsn != null && row.lsn >= lsn) return
+    await sleep(pollMs, undefined, { signal: limit })
+  }
+}
