@@ -30,7 +30,7 @@ const notesSchema = movingNotes.extend({
 })
 
 const lookMs = 300
-/** Without any progress: a copy, or its catching up, hangs. A copy itself tells none, and that of a large database takes hours. */
+/** Without any progress: a copy, or its catching up, hangs. */
 const stallMs = 12 * 60 * 60_000
 /** A proxy or a controller that is just being started: what was copied for hours is not thrown away for that. */
 const passingBlocker = 'NotReady'
@@ -96,7 +96,7 @@ function copying(input: MachineInput): Decision {
   }
   const behind = behindOf(input, target, primary)
   const missing = behind ?? unready(input)
-  if (missing !== null) return waits(missing, lookMs, { lsn: lsnsOf(input, target).join(' ') })
+  if (missing !== null) return waits(missing, lookMs, { ...copiedOf(input, target, primary), lsn: lsnsOf(input, target).join(' ') })
   return lookedAgain(input, primary)
 }
 
@@ -114,6 +114,13 @@ function lookedAgain(input: MachineInput, primary: Primary): Decision {
 /** From when it was written down that this is waited for. */
 function hasLasted(input: MachineInput): boolean {
   return z.object({ awaits: z.literal(passingBlocker) }).safeParse(input.operation.progress).success && stillForMs(input) > passingMs
+}
+
+/** Copies under way: the first member's from the server, the others' from that. Null while there is none. */
+function copiedOf({ observed }: MachineInput, { members }: Instance, { postgres }: Primary) {
+  const seen = members.map(({ id }) => observed.postgres.get(id)).flatMap((one) => (one?.known === true ? [one.value] : []))
+  const copies = [postgres, ...seen].flatMap(({ walSenders }) => walSenders.flatMap(({ copiedBytes }) => copiedBytes ?? []))
+  return { copiedBytes: copies.length === 0 ? null : copies.reduce((sum, one) => sum + one, 0), copies: copies.length, totalBytes: postgres.databaseBytes }
 }
 
 function lsnsOf({ observed }: MachineInput, target: Instance): string[] {

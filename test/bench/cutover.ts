@@ -18,6 +18,7 @@ interface Case {
 const noGoal: Goal = { median: null, max: null }
 /** A run by hand needs a database of its own, which takes a minute and a half. */
 const byHandRuns = 3
+const readOnlyRuns = 5
 
 const upgrades: readonly Case[] = [
   { name: 'upgradeWrite', lane: 'write', goal: { median: 750, max: 1_500 } },
@@ -31,6 +32,15 @@ const rollbacks: readonly Case[] = [
   { name: 'rollbackPooled', lane: 'pooled', goal: { median: 350, max: 1_000 } },
   { name: 'rollbackReadOnlyPort', lane: 'readOnlyPort', goal: { median: 100, max: 300 } },
 ]
+/** What the window `readOnly` is for, and what it costs writers. */
+const upgradesReading: readonly Case[] = [
+  { name: 'readOnlyUpgradeRead', lane: 'read', goal: { median: 150, max: null } },
+  { name: 'readOnlyUpgradeWrite', lane: 'write', goal: noGoal },
+]
+const rollbacksReading: readonly Case[] = [
+  { name: 'readOnlyRollbackRead', lane: 'read', goal: { median: 150, max: null } },
+  { name: 'readOnlyRollbackWrite', lane: 'write', goal: noGoal },
+]
 /** By hand nobody is led anywhere before the server stops: readers of the other port have no way of their own. */
 const upgradesByHand = upgrades.filter(({ lane }) => lane !== 'readOnlyPort')
 
@@ -43,6 +53,17 @@ const thereAndBack: Experiment<Rig> = {
     return { numbers: [...there.numbers, ...back.numbers], seen: [...there.seen, ...back.seen] }
   },
   judge: (results) => results.map((one) => ({ ...one, met: one.met && isGentle(one) })),
+}
+
+/** Reads go on at the follower while clients are moved. */
+const readsGoOn: Experiment<Rig> = {
+  series: [...upgradesReading, ...rollbacksReading].map(({ name, goal }): Series => ({ case: name, variant: 'holdfast', unit: 'ms', goal })),
+  mostRuns: readOnlyRuns,
+  async sample(rig, say) {
+    const there = samplesOf(upgradesReading, await measureMove(rig, 'upgradeToHa', say, 'readOnly'))
+    const back = samplesOf(rollbacksReading, await measureMove(rig, 'rollback', say, 'readOnly'))
+    return { numbers: [...there.numbers, ...back.numbers], seen: [...there.seen, ...back.seen] }
+  },
 }
 
 const byHand: Experiment<Rig> = {
@@ -68,7 +89,7 @@ function isGentle({ case: name, samples, errors }: CaseResult): boolean {
 
 const bench: Bench<Rig> = {
   name: 'cutover',
-  experiments: [thereAndBack, byHand],
+  experiments: [thereAndBack, readsGoOn, byHand],
   open: openRig,
   close: closeRig,
   engineOf: () => docker(['version', '--format', 'Docker {{.Server.Version}}']),

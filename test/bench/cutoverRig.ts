@@ -1,6 +1,7 @@
 /** One database at a time in an installation of its own, moved from its server to a cluster and back under the eyes of its clients. */
 import { stopController } from '../../src/bootstrap/service.ts'
 import { answerOf } from '../../src/client/problem.ts'
+import type { ClientWindow } from '../../src/domain/action.ts'
 import { memberPlaces, openHaProject, orderServer, removeCluster } from '../harness/ha/customer.ts'
 import { serverPlaceOf, type MemberPlace, type ServerPlace } from '../harness/ha/members.ts'
 import { openSite, type Site } from '../harness/ha/site.ts'
@@ -44,9 +45,9 @@ export async function closeRig({ installation }: Rig): Promise<void> {
   await closeInstallation(installation, places)
 }
 
-export async function measureMove(rig: Rig, kind: MoveKind, say: Say): Promise<Measured> {
+export async function measureMove(rig: Rig, kind: MoveKind, say: Say, window: ClientWindow = 'hold'): Promise<Measured> {
   const database = (rig.database ??= await makeDatabase(rig, say))
-  return move(rig, database, watchedOf(database), kind, say)
+  return move(rig, database, watchedOf(database), kind, say, window)
 }
 
 /** Its database is removed afterwards: no controller knows of what was done to it. */
@@ -85,9 +86,9 @@ function watchedOf({ server, members }: Database): readonly ServerPlace[] {
   return [server, ...members]
 }
 
-async function move({ installation, site }: Rig, clients: Clients, watched: readonly ServerPlace[], kind: MoveKind, say: Say): Promise<Measured> {
+async function move({ installation, site }: Rig, clients: Clients, watched: readonly ServerPlace[], kind: MoveKind, say: Say, window: ClientWindow = 'hold'): Promise<Measured> {
   await settle(installation, clients.customer)
-  const measured = await underClients(site, clients, watched, () => perform(site, clients.customer.id, kind))
+  const measured = await underClients(site, clients, watched, () => perform(site, clients.customer.id, kind, window))
   tell(measured, say)
   return measured
 }
@@ -98,12 +99,12 @@ function tell({ told, gaps, seen }: Measured, say: Say): void {
 }
 
 /** What it says of itself. */
-async function perform({ api }: Site, databaseId: string, kind: MoveKind): Promise<string> {
-  const { id } = await answerOf(api.POST('/v1/databases/{id}/operations', { params: { path: { id: databaseId } }, body: { kind, budgetMs } }))
+async function perform({ api }: Site, databaseId: string, kind: MoveKind, window: ClientWindow): Promise<string> {
+  const { id } = await answerOf(api.POST('/v1/databases/{id}/operations', { params: { path: { id: databaseId } }, body: { kind, budgetMs, window } }))
   return until(`${kind} to end`, async () => {
     const { outcome, phase, waitingFor, failure, progress } = await answerOf(api.GET('/v1/operations/{id}', { params: { path: { id } } }))
     if (outcome === null) return new NotYet(`${phase} ${waitingFor ?? ''}`)
     if (outcome !== 'succeeded') throw new Error(`${kind} ended ${outcome}: ${failure?.message ?? ''}`)
-    return `${kind} ${JSON.stringify(progress)}`
+    return `${kind} ${window} ${JSON.stringify(progress)}`
   }, { limitMs: operationLimitMs })
 }

@@ -104,6 +104,8 @@ describe('copying', () => {
     const waits = (scene: Partial<Scene>): boolean => decide({ phase: 'copying', ...scene }).next.to === 'stay'
     assert.ok(waits({ patroni: ({ ordinal }) => (ordinal === 2 ? { state: 'creating replica', replicationState: null } : {}) }))
     assert.ok(waits({ patroni: () => ({ role: 'replica' }) }), 'nobody follows the server for all')
+    const { next } = decide({ phase: 'copying', patroni: () => ({ role: 'replica' }) })
+    assert.partialDeepStrictEqual(next, { progress: { copiedBytes: null, copies: 0, totalBytes: server.databaseBytes } })
     assert.ok(waits({ lsn: ({ ordinal }) => (ordinal === 3 ? server.lsn - 64n * 1024n * 1024n : server.lsn) }))
     const again = decide({ phase: 'copying' })
     assert.deepEqual(again.actions, [{ kind: 'surveySource', operationId: idOf(400), memberId: source.id, again: true }])
