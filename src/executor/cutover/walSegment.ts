@@ -3,10 +3,10 @@
  * follows it, and written there: up to 16 MiB that clients would wait for (ShutdownXLOG and RequestXLogSwitch in PostgreSQL's xlog.c). So
  * the file is filled shortly before, while nobody waits. The archive gets the same files either way.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { PostgresConnection } from '../../clients/postgres.ts'
-import { lsnSchema, type Lsn } from '../../domain/lsn.ts'
+import { lsnSchema } from '../../domain/lsn.ts'
+import { hasReceived } from './session.ts'
 
 const placeQuery = {
   row: z.object({ lsn: lsnSchema, segmentBytes: z.number(), restBytes: z.number() }),
@@ -20,12 +20,10 @@ const fillQuery = {
   row: z.object({ lsn: lsnSchema }),
   text: `select pg_catalog.pg_logical_emit_message(false, 'holdfast', pg_catalog.repeat(' ', $1::integer), true)::text as lsn`,
 }
-const receivedQuery = { row: z.object({ lsn: lsnSchema.nullable() }), text: 'select pg_catalog.pg_last_wal_receive_lsn()::text as lsn' }
 
 /** From filling it to the stop: clients are held in between. */
 const aheadMs = 400
 const leastRestBytes = 256 * 1024
-const pollMs = 10
 
 export async function walPlace(server: PostgresConnection, limit: AbortSignal): Promise<WalPlace> {
   const [row] = await server.query(placeQuery, [], limit)
@@ -45,13 +43,5 @@ export function fillingBytes(before: WalPlace, now: WalPlace, overMs: number): n
 export async function fillSegment(source: PostgresConnection, followers: readonly PostgresConnection[], bytes: number, limit: AbortSignal): Promise<void> {
   const [filled] = await source.query(fillQuery, [bytes], limit)
   if (filled === undefined) throw new Error('a server did not say where its WAL is')
-  await Promise.all(followers.map((follower) => reached(follower, filled.lsn, limit)))
-}
-
-async function reached(follower: PostgresConnection, lsn: Lsn, limit: AbortSignal): Promise<void> {
-  for (;;) {
-    const [row] = await follower.query(receivedQuery, [], limit)
-    if (row?.lsn != null && row.lsn >= lsn) return
-    await sleep(pollMs, undefined, { signal: limit })
-  }
+  await Promise.all(followers.map((follower) => hasReceived(follower, filled.lsn, false, limit)))
 }
