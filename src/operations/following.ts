@@ -2,8 +2,10 @@
 import type { Instance } from '../domain/desired.ts'
 import { receivesFrom } from '../domain/cluster.ts'
 import { walSegmentBytes } from '../domain/lsn.ts'
+import type { PostgresSeen } from '../domain/observed.ts'
 import { followerSlotName, walSlotName } from '../domain/prepared.ts'
 import { slotPosition, type Primary } from '../domain/reading.ts'
+import { lacksRoom, percentUsed } from '../domain/storage.ts'
 import type { MachineInput } from './machine.ts'
 
 const mostLagBytes = 16n * 1024n * 1024n
@@ -15,6 +17,7 @@ export function behindOf({ observed }: MachineInput, target: Instance, { postgre
     const [patroni, seen] = [observed.patroni.get(member.id), observed.postgres.get(member.id)]
     if (patroni?.known !== true || seen?.known !== true) return `member ${member.ordinal} to be copied from the server`
     if (seen.value.systemIdentifier !== postgres.systemIdentifier) return `member ${member.ordinal} to hold the data of the server`
+    if (lacksRoom(seen.value, postgres)) return roomOf(`member ${member.ordinal}`, seen.value)
     if (patroni.value.role === 'standbyLeader') leads += 1
     if (patroni.value.replicationState !== 'streaming') return `member ${member.ordinal} to stream (${patroni.value.state})`
     if (postgres.lsn - seen.value.lsn > mostLagBytes) return `member ${member.ordinal} to catch up (${postgres.lsn - seen.value.lsn} bytes)`
@@ -27,8 +30,13 @@ export function serverBehind({ observed }: MachineInput, { members: [member] }: 
   const seen = member === undefined ? undefined : observed.postgres.get(member.id)
   if (seen?.known !== true) return 'the former server to answer'
   if (!seen.value.inRecovery || seen.value.systemIdentifier !== postgres.systemIdentifier) return 'the former server to follow the cluster'
+  if (lacksRoom(seen.value, postgres)) return roomOf('the former server', seen.value)
   if (!receivesFrom(postgres, seen.value, followerSlotName)) return 'the former server to stream from the leader'
   return postgres.lsn - seen.value.lsn > mostLagBytes ? `the former server to catch up (${postgres.lsn - seen.value.lsn} bytes)` : null
+}
+
+function roomOf(who: string, seen: PostgresSeen): string {
+  return `${who} to have room (its data volume is ${percentUsed(seen)} % full; choose more storage if it stays so)`
 }
 
 /**

@@ -8,8 +8,9 @@ import { servingScene, type ClusterScene } from './clusterScene.ts'
 import { backupsHealthy, walArchived } from './protection.ts'
 import { clusterPrimary, replicationHealthy } from './replication.ts'
 import { rollbackReady } from './rollbackTarget.ts'
-import { fullMessage, readOnlyAboveShare, usedShare, warnAboveShare } from './storage.ts'
+import { fullMessage } from './storage.ts'
 import { primaryOf, proxiesInUse, proxyKey } from '../domain/reading.ts'
+import { readOnlyAboveShare, usedShare, warnAboveShare } from '../domain/storage.ts'
 
 export function planConditions(input: PlanInput, part: Part): ConditionClaim[] {
   const instance = servingInstance(input.desired)

@@ -11,6 +11,7 @@ import type { ContainerSeen, PostgresSeen } from '../domain/observed.ts'
 import { act, block, merge, nothing, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { followerSlotName } from '../domain/prepared.ts'
 import { containerNamed, engineOf, primaryMember } from '../domain/reading.ts'
+import { lacksRoom, percentUsed } from '../domain/storage.ts'
 import { planContainer, refusedExitCode } from './containers.ts'
 import { agentGone, planSlots, retire } from './followerParts.ts'
 import { isBeingCopied, planServerCopy } from './serverCopy.ts'
@@ -121,6 +122,7 @@ export function rollbackReady({ desired, observed }: PlanInput): ConditionClaim[
   const leader = primaryOf(observed, servingInstance(desired))
   if (leader === null) return [claim('RollbackReady', 'false', 'NoLeader', 'No member leads the cluster now, so the former server follows nobody.')]
   if (seen?.known !== true) return [claim('RollbackReady', 'false', 'NotAnswering', 'The former server does not answer yet. The condition Progressing says what is done about it.')]
+  if (lacksRoom(seen.value, leader)) return [claim('RollbackReady', 'false', 'StorageFull', `The data volume of the former server is ${percentUsed(seen.value)} % full, and that of the leader is not: clients could not write there. Choose more storage if it stays so.`)]
   if (!receivesFrom(leader, seen.value, followerSlotName)) return [claim('RollbackReady', 'false', 'NotFollowing', 'The former server does not stream from the leader. If that lasts, it is wound back to where the cluster goes on.')]
   return [claim('RollbackReady', 'true', 'Following', `The server follows the cluster: ${effect}.`)]
 }

@@ -7,16 +7,10 @@ import type { Desired, Member } from '../domain/desired.ts'
 import type { PostgresSeen } from '../domain/observed.ts'
 import { act, lookAgain, merge, nothing, record, waitFor, type Part, type PlanInput } from '../domain/part.ts'
 import { wasSaid } from '../domain/reading.ts'
+import { readOnlyAboveShare, usedShare, warnAboveShare, writableBelowShare } from '../domain/storage.ts'
 
-export const readOnlyAboveShare = 0.95
-export const writableBelowShare = 0.9
-export const warnAboveShare = 0.85
 /** Of a volume that is filling or full, whose customer waits for room: as often as PostgreSQL is asked at all. */
 const tightLookMs = 20_000
-
-export function usedShare(seen: PostgresSeen): number | null {
-  return seen.storage === null || seen.storage.totalBytes === 0 ? null : seen.storage.usedBytes / seen.storage.totalBytes
-}
 
 /** Of a data volume that was seen. */
 export function planSize({ desired, names }: PlanInput, member: Member): Part {

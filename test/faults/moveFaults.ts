@@ -3,6 +3,7 @@ import { label, internalName } from '../../src/domain/names.ts'
 import { readPatroni } from '../../src/clients/patroni.ts'
 import { aroundFaults } from '../harness/ha/aroundFaults.ts'
 import type { Strike } from '../harness/ha/fault.ts'
+import type { Site } from '../harness/ha/site.ts'
 import { memberPlaces } from '../harness/ha/customer.ts'
 import { serverPlaceOf, type MemberPlace, type ServerPlace } from '../harness/ha/members.ts'
 import { NotYet, until } from '../harness/waiting.ts'
@@ -51,7 +52,35 @@ export const moveFaults = {
       if ((await site.engine.findContainer(store.id, AbortSignal.timeout(limitMs)))?.state !== 'running') await site.engine.startContainer(store.id, AbortSignal.timeout(limitMs))
     }
   },
+  serverDiskFull: diskFull(({ server }) => server),
+  leaderDiskFull: diskFull(({ leader }) => leader),
 } as const satisfies Record<string, MoveFault>
+
+/** Everything but 4 MiB at once, which writes nothing, and then to the wall. Not of a volume without a limit: the host's disk is not ours to fill. */
+const fillScript = `
+  set -- $(df --output=size,avail -B1 /data | tail -n 1)
+  [ "$1" -le $((64 << 30)) ] || { echo "the data volume has $1 bytes: no limit is enforced" >&2; exit 1; }
+  [ "$2" -le $((4 << 20)) ] || fallocate -l $(($2 - (4 << 20))) /data/filler
+  dd if=/dev/zero of=/data/filler.rest bs=64k 2>/dev/null
+  df --output=avail -B1 /data | tail -n 1`
+
+function diskFull(of: (scene: Scene) => ServerPlace): MoveFault {
+  return async ({ site }, scene) => {
+    const { container } = of(scene)
+    const { exitCode, stdout, stderr } = await site.engine.exec(container, ['sh', '-c', fillScript], {}, AbortSignal.timeout(limitMs))
+    if (exitCode !== 0 || Number(stdout) !== 0) throw new Error(`the disk of ${container} was not filled: ${stdout} ${stderr}`)
+    return () => freed(site, container)
+  }
+}
+
+/** A container may be on its way up. */
+async function freed({ engine }: Site, container: string): Promise<void> {
+  await until(`the disk of ${container} to be freed`, async () => {
+    const removed = await engine.exec(container, ['rm', '-f', '/data/filler', '/data/filler.rest'], {}, AbortSignal.timeout(limitMs)).catch(String)
+    if (typeof removed === 'string') return new NotYet(removed)
+    return removed.exitCode === 0 || new NotYet(removed.stderr)
+  }, { limitMs })
+}
 
 function killed(of: (scene: Scene) => ServerPlace): MoveFault {
   return async ({ site }, scene) => {

@@ -20,6 +20,7 @@ describe('before a rollback', () => {
     waits({ follower: { receivedTimeline: 99 } }, /stream/)
     waits({ follower: null }, /answer/)
     waits({ follower: { lsn: (server.lsn - 64n * 1024n * 1024n) as Lsn } }, /catch up/)
+    waits({ follower: { storage: { totalBytes: 100, usedBytes: 96 } } }, /have room .* 96 % full/)
     waits({ follower: { inRecovery: false } }, /follow the cluster/)
     waits({ follower: { systemIdentifier: '1' } }, /follow the cluster/)
     waits({ leader: null }, /lead/)

@@ -42,17 +42,20 @@ interface Scene {
   readonly slot?: boolean
   readonly patroni?: (member: Member) => Partial<PatroniSeen>
   readonly lsn?: (member: Member) => bigint
+  /** How full the data volume of a member is, and of the server. */
+  readonly share?: (member: Member) => number
   readonly instances?: readonly Instance[]
 }
 
-function decide({ phase, notes = {}, progress = null, input = {}, haEnabled = true, isReady = true, stillMs = 0, slot = true, patroni = () => ({}), lsn = () => server.lsn, instances }: Scene) {
+function decide({ phase, notes = {}, progress = null, input = {}, haEnabled = true, isReady = true, stillMs = 0, slot = true, patroni = () => ({}), lsn = () => server.lsn, share = () => 0.1, instances }: Scene) {
   const began = new Date(settled.now.getTime() - stillMs)
   const operation: Operation = {
     id: idOf(400), kind: 'upgradeToHa', machineVersion: 1, phase, input, notes, createdAt: began, phaseEnteredAt: began, progressedAt: began, progress,
   }
   const conditions = settled.desired.database.conditions.map((one) => (one.type === 'Ready' && !isReady ? { ...one, status: 'false' as const } : one))
+  const storage = (member: Member): PostgresSeen['storage'] => ({ totalBytes: 1_000, usedBytes: share(member) * 1_000 })
   const config = (member: Member): string => settled.blueprints.members.get(source.id)?.configHash ?? member.id
-  const follows = (member: Member): Sighting<PostgresSeen> => known({ ...server, inRecovery: true, lsn: lsn(member) as Lsn, configHash: config(member) }, settled.now)
+  const follows = (member: Member): Sighting<PostgresSeen> => known({ ...server, inRecovery: true, lsn: lsn(member) as Lsn, configHash: config(member), storage: storage(member) }, settled.now)
   const reports = (member: Member): Sighting<PatroniSeen> => known({
     state: 'running', role: member.ordinal === 1 ? 'standbyLeader' : 'replica', timeline: 1, pendingRestart: false, replicationState: 'streaming', since: settled.now, ...patroni(member),
   }, settled.now)
@@ -68,7 +71,7 @@ function decide({ phase, notes = {}, progress = null, input = {}, haEnabled = tr
     observed: {
       ...settled.observed,
       proxies: new Map(proxyKeys.map((key) => [key, known({ configHash: proxy.configHash }, settled.now)])),
-      postgres: new Map([[source.id, known({ ...server, slots }, settled.now)], ...members.map((member) => [member.id, follows(member)] as const)]),
+      postgres: new Map([[source.id, known({ ...server, slots, storage: storage(source) }, settled.now)], ...members.map((member) => [member.id, follows(member)] as const)]),
       patroni: new Map(members.map((member) => [member.id, reports(member)] as const)),
     },
   }
@@ -120,6 +123,15 @@ describe('copying', () => {
     assert.equal(copied({ progress: first.progress, stillMs: 10_000 }).to, 'stay')
     assert.equal(copied({ progress: first.progress, stillMs: 61_000 }).to, 'finish', 'it lasts')
     assert.equal(copied({ haEnabled: false }).to, 'finish', 'something else is in the way, too')
+  })
+
+  it('waits for a member whose disk is full, and does not where the server has no more room', () => {
+    const notes = { survey, surveyedAgain: true }
+    const { next } = decide({ phase: 'copying', notes, share: ({ ordinal, id }) => (ordinal === 2 && id !== source.id ? 0.97 : 0.8) })
+    assert.ok(next.to === 'stay')
+    assert.match(next.waitingFor, /^member 2 to have room \(its data volume is 97 % full/)
+    const full = decide({ phase: 'copying', notes, share: () => 0.97 }).next
+    assert.ok(full.to === 'finish' && full.failure?.code === 'PreflightFailed' && /97 % full/.test(full.because))
   })
 
   it('is given up when it is cancelled: the cluster goes, the server is not touched', () => {

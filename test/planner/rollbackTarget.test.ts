@@ -31,6 +31,7 @@ const sender = (applicationName: string, syncState: string): WalSenderSeen => ({
 
 interface Scene {
   readonly former?: Partial<PostgresSeen> | null
+  readonly leader?: Partial<PostgresSeen>
   readonly streams?: boolean
   readonly whole?: boolean
   readonly leaderSlots?: readonly SlotSeen[]
@@ -39,13 +40,14 @@ interface Scene {
   readonly notReadyForMs?: number
 }
 
-function sceneOf({ former = {}, streams = true, whole = true, leaderSlots = [slot(followerSlotName)], keptUntil = later, notReadyForMs }: Scene): { input: PlanInput; instance: Instance } {
+function sceneOf({ former = {}, leader: led = {}, streams = true, whole = true, leaderSlots = [slot(followerSlotName)], keptUntil = later, notReadyForMs }: Scene): { input: PlanInput; instance: Instance } {
   const instance: Instance = { ...first, role: 'rollbackTarget', keptUntil }
   const conditions: Condition[] = notReadyForMs === undefined ? [] : [{ type: 'RollbackReady', status: 'false', reason: 'NotFollowing', message: 'No.', changedAt: new Date(settled.now.getTime() - notReadyForMs) }]
   const replicas = members.slice(1).map(({ id }) => patroniName(id))
   const leader: PostgresSeen = {
     ...server, timeline: 3, slots: leaderSlots,
     walSenders: [...(whole ? replicas.map((name) => sender(name, 'sync')) : []), ...(streams ? [sender(followerSlotName, 'async')] : [])],
+    ...led,
   }
   const input: PlanInput = {
     ...settled,
@@ -84,6 +86,12 @@ describe('a former server', () => {
     assert.deepEqual(kinds({ former: null }), ['startServer'])
     assert.deepEqual(kinds({ former: null, whole: false }), [])
     assert.equal(reason({ former: null }), 'NotAnswering')
+  })
+
+  it('without room is no way back, as long as the leader has some', () => {
+    const full = { storage: { totalBytes: 100, usedBytes: 97 } }
+    assert.equal(reason({ former: full }), 'StorageFull')
+    assert.equal(reason({ former: full, leader: full }), 'Following')
   })
 
   it('that could take writes blocks everything', () => {
