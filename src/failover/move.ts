@@ -10,7 +10,7 @@ import type { ContainerEvidence, Evidence, KnownKeys } from './evidence.ts'
 import { fence } from './fence.ts'
 import { Incident, type Words } from './incident.ts'
 import { Lookout } from './lookout.ts'
-import { checkpoint, comeBack, hasReceived, lagsBy, leave } from './moving.ts'
+import { comeBack, hasReceived, lagsBy, leave, prepareStop } from './moving.ts'
 import type { GuardWorld } from './ports.ts'
 import type { Recordings } from './recorder.ts'
 import { releaseLeader } from './release.ts'
@@ -192,8 +192,8 @@ class Move {
   async #fast({ leader, candidate, container }: Chosen, incident: Incident): Promise<MoveOutcome> {
     const { world } = this.#options
     const engine = world.engineOf(leader.hostId)
-    await checkpoint(world, this.#cluster, leader, this.#signal)
-    incident.tell('done', 'A checkpoint was written while clients went on')
+    await prepareStop(world, this.#cluster, leader, this.#signal)
+    incident.tell('done', 'A checkpoint was written, and the WAL file filled, while clients went on')
     await this.#pausePool(incident)
     const awayAt = performance.now()
     const goBack = async (reason: string): Promise<MoveOutcome> => {

@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { connectPostgres, type PostgresConnection } from '../clients/postgres.ts'
+import { watchWal } from '../clients/postgres/walSegment.ts'
 import { describeError } from '../domain/errors.ts'
-import { lsnSchema, parseLsn, type Lsn } from '../domain/lsn.ts'
+import { formatLsn, lsnSchema, parseLsn, type Lsn } from '../domain/lsn.ts'
 import type { WatchedCluster, WatchedMember } from './cluster.ts'
 import type { GuardEngine, GuardWorld } from './ports.ts'
 
@@ -17,7 +18,13 @@ const askMs = 1_000
 const leaveSeconds = 20
 const execGraceMs = 5_000
 const pollMs = 15
+/** From when the WAL file is filled to the stop: the pool is paused in between, and a command begun in the container. */
+const toStopMs = 1_000
 
+const behindQuery = {
+  row: z.object({ behind: z.number() }),
+  text: `select count(*)::integer as behind from pg_stat_replication where state = 'streaming' and application_name = any($2) and flush_lsn < $1::pg_lsn`,
+}
 const leftSchema = z.object({ holdfast: z.literal('left'), lsn: z.string() })
 
 /** Freezes Patroni, stops PostgreSQL fast: `templates/images/postgres`, `leave`. If it fails, Patroni goes on by itself. */
@@ -40,8 +47,23 @@ export async function comeBack(engine: GuardEngine, container: string): Promise<
   await engine.exec(container, ['s6-svc', '-c', '/run/service/patroni'], { timeoutMs: execGraceMs }, limit).catch(() => undefined)
 }
 
-export function checkpoint(world: GuardWorld, cluster: WatchedCluster, leader: WatchedMember, signal: AbortSignal): Promise<void> {
-  return withSession(world, cluster, leader, checkpointMs, signal, (session) => session.execute('checkpoint', [], signal))
+/** A checkpoint, and the present WAL file filled: the stop has little left to write then, and little to send. */
+export function prepareStop(world: GuardWorld, cluster: WatchedCluster, leader: WatchedMember, signal: AbortSignal): Promise<void> {
+  return withSession(world, cluster, leader, checkpointMs, signal, async (session) => {
+    const wal = await watchWal(session, signal)
+    await session.execute('checkpoint', [], signal)
+    const filled = await wal.fill(toStopMs, signal)
+    await isFlushed(session, cluster.members.map(({ name }) => name), filled, AbortSignal.any([signal, AbortSignal.timeout(askMs)]))
+  })
+}
+
+/** By every replica that streams, or `limit` aborts: one that is slow only has clients wait for longer. Others, as the backup agent, tell it late. */
+async function isFlushed(session: PostgresConnection, members: readonly string[], lsn: Lsn, limit: AbortSignal): Promise<void> {
+  while (!limit.aborted) {
+    const [row] = await session.query(behindQuery, [formatLsn(lsn), members], limit).catch(() => [])
+    if (row?.behind === 0) return
+    await sleep(pollMs, undefined, { signal: limit }).catch(() => undefined)
+  }
 }
 
 /** Bytes that the standby has not flushed; null when it does not stream. */

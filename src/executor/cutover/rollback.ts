@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PostgresConnection } from '../../clients/postgres.ts'
+import { watchWal } from '../../clients/postgres/walSegment.ts'
 import type { Member } from '../../domain/desired.ts'
 import { HoldfastError } from '../../domain/errors.ts'
 import { patroniName } from '../../domain/names.ts'
@@ -14,8 +15,7 @@ import { standaloneServer } from './clients.ts'
 import type { Way, Window } from './cutover.ts'
 import { markOf, noPause, pauseFor, standbyKey, type Decision } from './decision.ts'
 import { ensureRunning, prepareLeaderStop, setFence } from './server.ts'
-import { againMs, hasReceived, type Session } from './session.ts'
-import { fillingBytes, fillSegment, walPlace } from './walSegment.ts'
+import { againMs, hasReceived, toStopMs, type Session } from './session.ts'
 
 /** On a busy machine, too. */
 const promotionMs = 2_000
@@ -47,7 +47,7 @@ export class Rollback implements Way {
     await this.#session.checkFollows(source, target)
     await target.execute(dropSlotSql, [followerSlotName], signal)
     await target.execute(makeSlotSql, [followerSlotName], signal)
-    const begun = { at: performance.now(), place: await walPlace(source, limit) }
+    const wal = await watchWal(source, limit)
     for (const connection of [source, target]) await connection.execute('checkpoint', [], limit)
     const following = this.#following()
     const decision = await this.#paused()
@@ -58,7 +58,7 @@ export class Rollback implements Way {
     await source.execute('checkpoint', [], limit)
     await routes.readsToStandalone(limit)
     routes.prepare()
-    await fillSegment(source, [target], fillingBytes(begun.place, await walPlace(source, limit), performance.now() - begun.at), limit)
+    await hasReceived(target, await wal.fill(toStopMs, limit), false, limit)
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(patroniName(leader.id), forMs, budget)
       this.#session.mark('held')

@@ -17,6 +17,8 @@ export const pollMs = 5
 /** Of those who are asked only because they, too, might be it. */
 const glanceMs = 50
 export const againMs = 200
+/** From when the WAL file is filled to the stop: clients are held in between. */
+export const toStopMs = 400
 /** For as long as it takes to tell where to go. */
 const holdReadersMs = 3_000
 const mostLagBytes = 16n * 1024n * 1024n

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { PostgresConnection } from '../../clients/postgres.ts'
+import { watchWal } from '../../clients/postgres/walSegment.ts'
 import type { Member } from '../../domain/desired.ts'
 import { HoldfastError } from '../../domain/errors.ts'
 import { patroniName } from '../../domain/names.ts'
@@ -11,8 +12,7 @@ import type { Way, Window } from './cutover.ts'
 import { markOf, standbyKey, type Decision } from './decision.ts'
 import { followerConninfo } from './places.ts'
 import { ensureRunning, prepareStop, setFence, startServer } from './server.ts'
-import { againMs, hasReceived, type Session } from './session.ts'
-import { fillingBytes, fillSegment, walPlace } from './walSegment.ts'
+import { againMs, hasReceived, toStopMs, type Session } from './session.ts'
 
 /** Patroni makes it in its next cycle. */
 const slotMs = 10_000
@@ -46,12 +46,13 @@ export class Upgrade implements Way {
     const decision = await this.#decisionWithSlot(target)
     await setFence(places, followerConninfo(desired, places), decision.modRevision, signal)
     const prepared = await prepareStop(places, signal)
-    const begun = { at: performance.now(), place: await walPlace(source, limit) }
+    const wal = await watchWal(source, limit)
     for (const connection of [source, target, source]) await connection.execute('checkpoint', [], limit)
     // last: it ends by itself after some seconds
     await routes.readsToMembers(limit)
     routes.prepare()
-    await fillSegment(source, members, fillingBytes(begun.place, await walPlace(source, limit), performance.now() - begun.at), limit)
+    const filled = await wal.fill(toStopMs, limit)
+    await Promise.all(members.map((member) => hasReceived(member, filled, false, limit)))
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(standaloneServer, forMs, budget)
       this.#session.mark('held')

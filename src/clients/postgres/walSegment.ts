@@ -4,9 +4,8 @@
  * the file is filled shortly before, while nobody waits. The archive gets the same files either way.
  */
 import { z } from 'zod'
-import type { PostgresConnection } from '../../clients/postgres.ts'
-import { lsnSchema } from '../../domain/lsn.ts'
-import { hasReceived } from './session.ts'
+import { lsnSchema, type Lsn } from '../../domain/lsn.ts'
+import type { PostgresConnection } from '../postgres.ts'
 
 const placeQuery = {
   row: z.object({ lsn: lsnSchema, segmentBytes: z.number(), restBytes: z.number() }),
@@ -21,27 +20,36 @@ const fillQuery = {
   text: `select pg_catalog.pg_logical_emit_message(false, 'holdfast', pg_catalog.repeat(' ', $1::integer), true)::text as lsn`,
 }
 
-/** From filling it to the stop: clients are held in between. */
-const aheadMs = 400
 const leastRestBytes = 256 * 1024
 
-export async function walPlace(server: PostgresConnection, limit: AbortSignal): Promise<WalPlace> {
-  const [row] = await server.query(placeQuery, [], limit)
-  if (row === undefined) throw new Error('a server did not say where its WAL is')
-  return row
-}
-
-/** What is written until the stop still fits into the file, at the rate at which it was written so far; `overMs`: since `before`. */
-export function fillingBytes(before: WalPlace, now: WalPlace, overMs: number): number {
+/** What is written within `aheadMs` still fits into the file, at the rate at which it was written so far; `overMs`: since `before`. */
+export function fillingBytes(before: WalPlace, now: WalPlace, overMs: number, aheadMs: number): number {
   const perMs = Number(now.lsn - before.lsn) / Math.max(1, overMs)
   const keep = Math.min(leastRestBytes + perMs * aheadMs, now.segmentBytes / 2)
   // it would be full before the stop: then the next one is the one to fill
   return Math.floor(now.restBytes > keep ? now.restBytes - keep : now.restBytes + now.segmentBytes - keep)
 }
 
-/** The followers have received it when this returns. Errors: those of any of them when `limit` aborts. */
-export async function fillSegment(source: PostgresConnection, followers: readonly PostgresConnection[], bytes: number, limit: AbortSignal): Promise<void> {
-  const [filled] = await source.query(fillQuery, [bytes], limit)
-  if (filled === undefined) throw new Error('a server did not say where its WAL is')
-  await Promise.all(followers.map((follower) => hasReceived(follower, filled.lsn, false, limit)))
+export interface WatchedWal {
+  /** Fills the file, but for what is written within `aheadMs` at the rate since it is watched. Gives where that ends. */
+  fill(aheadMs: number, limit: AbortSignal): Promise<Lsn>
+}
+
+/** Of a server that takes writes. */
+export async function watchWal(server: PostgresConnection, limit: AbortSignal): Promise<WatchedWal> {
+  const [before, since] = [await placeOf(server, limit), performance.now()]
+  return {
+    async fill(aheadMs, signal) {
+      const bytes = fillingBytes(before, await placeOf(server, signal), performance.now() - since, aheadMs)
+      const [filled] = await server.query(fillQuery, [bytes], signal)
+      if (filled === undefined) throw new Error('a server did not say where its WAL is')
+      return filled.lsn
+    },
+  }
+}
+
+async function placeOf(server: PostgresConnection, limit: AbortSignal): Promise<WalPlace> {
+  const [row] = await server.query(placeQuery, [], limit)
+  if (row === undefined) throw new Error('a server did not say where its WAL is')
+  return row
 }
