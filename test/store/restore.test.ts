@@ -56,6 +56,21 @@ test('the executor finds where the source’s backups lie', async () => {
   assert.equal(repository.cipher.reveal(), (await store.desired.load(from.id))?.instances[0]?.repository.cipher.reveal())
 })
 
+test('a restore that was ordered before its source was moved finds the backups where they are then', async () => {
+  await store.teams.setHa(rig.teamId, true, actor)
+  const { id } = await rig.create('moves', { tier: 'standard' })
+  const instanceId = await rig.initialise(id)
+  const from = { id, instanceId, backupId: await addBackup(id, instanceId, 'label-1', '2026-03-01T12:00:00Z') }
+  const { operation } = await store.databases.createRestored(request(from, 'moves-restored'), actor)
+  await store.databases.orderUpgrade(id, { dryRun: false, move: {}, portRanges: provisioning.portRanges, networkPool: provisioning.networkPool }, actor)
+  const target = (await store.desired.load(id))?.instances.find(({ role }) => role === 'preparing')
+  assert.ok(target !== undefined)
+  const { path } = await store.backups.repositoryOf(instanceId)
+  await store.records.apply(await rig.lease(id), [{ kind: 'placesChanged', fromId: instanceId, toId: target.id, systemIdentifier: '7301', keptForMs: 1_000 }])
+  assert.deepEqual((await store.operations.get(operation.id)).input, { ...operation.input as object, instanceId: target.id })
+  assert.equal((await store.backups.repositoryOf(target.id)).path, path)
+})
+
 test('a time is restored from the newest backup that had ended by then', async () => {
   const from = await source('timed', '2026-03-01T12:00:00Z')
   await addBackup(from.id, from.instanceId, 'label-2', '2026-03-02T12:00:00Z')
