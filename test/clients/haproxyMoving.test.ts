@@ -31,6 +31,7 @@ let cluster: FakeCluster
 /** Only the first of them is there for anybody. */
 let server: FakeCluster
 let routes: ClientRoutes
+let following: Instance
 const visits: Visit[] = []
 
 const readWrite = async (): Promise<Visit> => {
@@ -49,7 +50,7 @@ before(async () => {
   server = await openFakeCluster({ authority, hostId: host.id, instanceId: instance.id, address: privateAddress })
   const [standalone] = server.members
   assert.ok(standalone !== undefined)
-  const following: Instance = { ...instance, id: cluster.members[0]?.id ?? '', kind: 'cluster', role: 'preparing', members: cluster.members }
+  following = { ...instance, id: cluster.members[0]?.id ?? '', kind: 'cluster', role: 'preparing', members: cluster.members }
   const desired = { ...sampled, instances: [{ ...instance, members: [standalone] }, following] }
   const blueprint = endpointBlueprint({ installation, publicBind }, desired, endpoint, proxy)
   assert.ok(blueprint !== null)
@@ -139,4 +140,15 @@ test('back at the server, nobody is left at a member', async () => {
   await routes.toStandalone(signal)
   assert.equal((await readWrite()).met, named(server, 0))
   await ended(writing)
+})
+
+test('a proxy that is gone keeps nobody waiting at the other one; without any, nobody was led', async () => {
+  const gone: RuntimeAddress = { ...address, port: 1 }
+  const both = new ClientRoutes({ cluster: following, proxies: [gone, address] })
+  await both.toMember(named(cluster, 2), signal)
+  await take([named(cluster, 2)])
+  await both.toStandalone(signal)
+  assert.equal((await readWrite()).met, named(server, 0))
+  const nobody = new ClientRoutes({ cluster: following, proxies: [gone] })
+  await assert.rejects(nobody.toMember(named(cluster, 2), AbortSignal.timeout(500)), { code: 'MemberUnreachable' })
 })

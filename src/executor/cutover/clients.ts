@@ -11,6 +11,8 @@ export const standaloneServer = 'standalone'
 /** For open transactions to end: everybody else waits as long. */
 const drainMs = 300
 const againMs = 50
+/** Several tries, each with its own limit. */
+const stragglerMs = 3_000
 
 type Routed = Pick<Places, 'cluster' | 'proxies'>
 
@@ -83,9 +85,22 @@ export class ClientRoutes {
     return this.#places.cluster.members.map(({ id }) => patroniName(id))
   }
 
-  /** Again and again: whoever waits there would wait until the proxy itself lets him go. */
+  /**
+   * Again and again: whoever waits there would wait until the proxy itself lets him go. One that still does not answer when another did is
+   * left: nothing would go on for as long as its host is away. It lets its clients go by itself, and is told the rest by its next configuration.
+   */
   async #lead(steps: readonly RoutingStep[], signal: AbortSignal): Promise<void> {
-    await this.#each((proxy) => insisting(() => leadClients(proxy, steps, signal, this.#ready.get(proxy)?.pop()), signal))
+    const over = new AbortController()
+    const limit = AbortSignal.any([signal, over.signal])
+    const told = this.#places.proxies.map((proxy) => insisting(() => leadClients(proxy, steps, limit, this.#ready.get(proxy)?.pop()), limit))
+    try {
+      await Promise.any(told)
+      await Promise.race([Promise.allSettled(told), sleep(stragglerMs, undefined, { signal: limit })])
+    } catch (error) {
+      throw error instanceof AggregateError ? error.errors[0] : error
+    } finally {
+      over.abort()
+    }
   }
 
   async #each(work: (proxy: RuntimeAddress) => Promise<unknown>): Promise<void> {
