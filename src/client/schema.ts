@@ -1427,7 +1427,7 @@ export interface paths {
         post: {
             parameters: {
                 query?: {
-                    /** @description Of upgradeToHa and downgrade: begins nothing */
+                    /** @description Of upgradeToHa, rollback and downgrade: begins nothing */
                     dryRun?: "true" | "false";
                 };
                 header?: never;

@@ -5,17 +5,17 @@
  * Phases: preflight → copying → movingClients → awaitingFollower; none is copied where one follows already. Point of no return: as of rollback.
  */
 import { z } from 'zod'
-import { leaderOf, type Leader } from '../domain/cluster.ts'
-import { instanceWith, servingInstance, type Instance } from '../domain/desired.ts'
-import { act, merge, record, waitFor, type Part } from '../domain/part.ts'
+import type { Leader } from '../domain/cluster.ts'
+import { instanceWith, type Instance } from '../domain/desired.ts'
+import { record, type Part } from '../domain/part.ts'
 import { copierName, followerSlotName } from '../domain/prepared.ts'
 import { containerNamed, engineOf } from '../domain/reading.ts'
 import { enter, failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
 import { archiveBehind } from './following.ts'
-import { awaitingFollower, movingBack, notClose } from './goingBack.ts'
+import { awaitingFollower, leaderNow, movingBack, notClose, surveys } from './goingBack.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
 import { movingInput, movingNotes } from './movingClients.ts'
-import { downgradeFindings, surveySchema } from './preflight.ts'
+import { downgradeFindings, surveyNotes } from './preflight.ts'
 
 export const downgradeInputSchema = z.object({
   /** Only says what stands in its way. */
@@ -23,10 +23,7 @@ export const downgradeInputSchema = z.object({
   ...movingInput,
 })
 
-const notesSchema = movingNotes.extend({
-  survey: surveySchema.optional(),
-  surveyedAgain: z.boolean().default(false),
-})
+const notesSchema = movingNotes.extend(surveyNotes)
 
 const lookMs = 300
 /** A server that follows already is ready, or something is wrong that takes longer to mend than anybody waits. */
@@ -80,16 +77,6 @@ function following(input: MachineInput, target: Instance): Decision {
   if (missing === null) return enter('movingClients', 'the former server follows closely')
   if (stillForMs(input) > readyMs) return failed('NotReady', `the former server is not ready: waited ${readyMs / 1_000} s for ${missing}`, 'The cluster serves on. The conditions of the database say what is done about it; ask again when it is over, or end the time of the former server first (rollbackUntil): then a new one is made.')
   return waits(missing, lookMs)
-}
-
-function leaderNow({ desired, observed }: MachineInput): Leader | null {
-  const serving = servingInstance(desired)
-  return serving?.kind === 'cluster' ? leaderOf(observed, serving) : null
-}
-
-function surveys({ operation }: MachineInput, leader: Leader, again: boolean): Decision {
-  const what = again ? 'the leader to be looked at again' : 'the leader to be looked at'
-  return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: leader.member.id, again }), waitFor(what, lookMs)]), what)
 }
 
 function copying(input: MachineInput): Decision {

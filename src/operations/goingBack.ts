@@ -1,6 +1,7 @@
 /** What a rollback and a downgrade share: clients are moved from the cluster to a server that follows it, and the cluster follows then. */
-import { leaderOf } from '../domain/cluster.ts'
+import { leaderOf, type Leader } from '../domain/cluster.ts'
 import { instanceWith, servingInstance, type Instance } from '../domain/desired.ts'
+import { act, merge, waitFor } from '../domain/part.ts'
 import { primaryMember } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, waits } from './clusterMachine.ts'
 import { behindOf, serverBehind } from './following.ts'
@@ -10,11 +11,19 @@ import { moveClients, movingNotes, pauseOf, pauseProgress, unready, type Move } 
 const lookMs = 300
 const followMs = 15 * 60_000
 
+export function leaderNow({ desired, observed }: MachineInput): Leader | null {
+  const serving = servingInstance(desired)
+  return serving?.kind === 'cluster' ? leaderOf(observed, serving) : null
+}
+
+export function surveys({ operation }: MachineInput, leader: Leader, again: boolean): Decision {
+  const what = again ? 'the leader to be looked at again' : 'the leader to be looked at'
+  return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: leader.member.id, again }), waitFor(what, lookMs)]), what)
+}
+
 /** What is missing for clients to be moved; null: the server follows the leader closely, and everything around it is ready. */
 export function notClose(input: MachineInput, server: Instance): string | null {
-  const { desired, observed } = input
-  const serving = servingInstance(desired)
-  const leader = serving === undefined ? null : leaderOf(observed, serving)
+  const leader = leaderNow(input)
   return leader === null ? 'a member to lead the cluster' : serverBehind(input, server, leader) ?? unready(input)
 }
 

@@ -1,4 +1,4 @@
-/** What stands in the way of an upgrade or a downgrade, all of it at once. Pure: from what is desired, seen, and what the serving server said when it was asked. */
+/** What stands in the way of an upgrade, a rollback or a downgrade, all of it at once. Pure: from what is desired, seen, and what the serving server said when it was asked. */
 import { z } from 'zod'
 import { instanceWith } from '../domain/desired.ts'
 import type { PlanInput } from '../domain/part.ts'
@@ -19,6 +19,12 @@ export const surveySchema = z.object({
   canBeFenced: z.boolean(),
 })
 export type Survey = z.output<typeof surveySchema>
+
+/** Of an operation: what was found, and whether it was looked for again before clients are moved. */
+export const surveyNotes = {
+  survey: surveySchema.optional(),
+  surveyedAgain: z.boolean().default(false),
+}
 
 export interface Finding {
   readonly code: string
@@ -48,6 +54,14 @@ export function findings(input: PlanInput, primary: Primary, survey: Survey): Fi
 export function downgradeFindings(input: PlanInput, leader: Primary, survey: Survey): Findings {
   return {
     blockers: [...protection(input), ...copyable(survey), ...carried(survey, 'the server'), ...room(input, leader)].filter((one) => one !== null),
+    warnings: activity(survey).filter((one) => one !== null),
+  }
+}
+
+/** `missing`: for the former server to take over, now. Backups and the like are no reason to keep anybody from going back. */
+export function rollbackFindings(survey: Survey, missing: string | null): Findings {
+  return {
+    blockers: [unless(missing === null, 'NotReady', `There is no way back now: it needs ${missing ?? 'nothing'}.`, 'The conditions of the database say what is done about it.'), ...carried(survey, 'the former server')].filter((one) => one !== null),
     warnings: activity(survey).filter((one) => one !== null),
   }
 }
@@ -108,7 +122,7 @@ function room({ desired, observed }: PlanInput, { postgres }: Primary): Found {
 
 function activity({ longestTransactionSeconds, subscriptions }: Survey): Found {
   return [
-    unless(longestTransactionSeconds < longTransactionSeconds, 'LongTransaction', `A transaction has been open for ${Math.round(longestTransactionSeconds)} s: it would be cut off.`, 'Let it end before the upgrade, or accept that it is rolled back.'),
+    unless(longestTransactionSeconds < longTransactionSeconds, 'LongTransaction', `A transaction has been open for ${Math.round(longestTransactionSeconds)} s: it would be cut off.`, 'Let it end before clients are moved, or accept that it is rolled back.'),
     unless(subscriptions.length === 0, 'Subscriptions', `The subscriptions ${subscriptions.join(', ')} pause for the move.`, 'Nothing has to be done; their publishers keep WAL meanwhile.'),
   ]
 }

@@ -4,11 +4,21 @@
  * What must hold: as of upgradeToHa, the other way round; see executor/cutover.
  * Phases: preflight → movingClients → awaitingFollower. Point of no return: within movingClients, when the cluster is told to follow.
  */
+import { z } from 'zod'
 import { instanceWith } from '../domain/desired.ts'
-import { failed, soon, stillForMs, unknownPhase, waits } from './clusterMachine.ts'
-import { awaitingFollower, movingBack, notClose } from './goingBack.ts'
-import type { Decision, Machine, MachineInput } from './machine.ts'
-import { movingNotes } from './movingClients.ts'
+import { enter, failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
+import { awaitingFollower, leaderNow, movingBack, notClose, surveys } from './goingBack.ts'
+import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
+import { movingInput, movingNotes } from './movingClients.ts'
+import { rollbackFindings, surveyNotes } from './preflight.ts'
+
+export const rollbackInputSchema = z.object({
+  /** Only says what stands in its way. */
+  dryRun: z.boolean().default(false),
+  ...movingInput,
+})
+
+const notesSchema = movingNotes.extend(surveyNotes)
 
 const lookMs = 300
 /** Whoever wants to go back wants it now: what is not ready by then is told instead. */
@@ -36,12 +46,24 @@ export const rollbackMachine: Machine = {
 
 function preflight(input: MachineInput): Decision {
   const { desired, operation } = input
+  const { survey, cancelRequested } = notesSchema.parse(operation.notes)
+  const { dryRun } = rollbackInputSchema.parse(operation.input)
   const former = instanceWith(desired, 'rollbackTarget')
   if (former === undefined) return failed('TargetMissing', 'the former server is gone', 'The cluster serves on; its backups are the way to an earlier state.')
-  if (movingNotes.parse(operation.notes).cancelRequested) return cancelled
+  if (cancelRequested) return cancelled
+  const leader = leaderNow(input)
   const missing = notClose(input, former)
-  if (missing === null) return { part: soon, next: { to: 'enter', phase: 'movingClients', because: 'the former server follows closely' } }
-  if (stillForMs(input) > readyMs) return failed('NotReady', `there is no way back now: waited ${readyMs / 1_000} s for ${missing}`, 'The cluster serves on. The conditions of the database say what is done about it; ask again when it is over.')
-  return waits(missing, lookMs)
+  if (leader === null) return notReadyYet(input, 'a member to lead the cluster')
+  if (survey === undefined) return surveys(input, leader, false)
+  const { blockers, warnings } = rollbackFindings(survey, dryRun ? missing : null)
+  if (operation.progress === null) return stay(soon, 'what was found to be written down', { blockers, warnings })
+  const told = blockers.map(({ message }) => message).join(' ')
+  if (dryRun) return succeeded(blockers.length === 0 ? 'nothing stands in the way of a rollback' : `not as it is: ${told}`)
+  if (blockers.length > 0) return failed('PreflightFailed', told, blockers.map(({ next }) => next).join(' '))
+  return missing === null ? enter('movingClients', 'the former server follows closely') : notReadyYet(input, missing)
 }
 
+function notReadyYet(input: MachineInput, missing: string): Decision {
+  if (stillForMs(input) <= readyMs) return waits(missing, lookMs)
+  return failed('NotReady', `there is no way back now: waited ${readyMs / 1_000} s for ${missing}`, 'The cluster serves on. The conditions of the database say what is done about it; ask again when it is over.')
+}

@@ -16,7 +16,7 @@ import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clus
 import { behindOf } from './following.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
 import { moveClients, movingInput, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
-import { findings, surveySchema } from './preflight.ts'
+import { findings, surveyNotes } from './preflight.ts'
 
 export const upgradeInputSchema = z.object({
   /** Only says what stands in its way. */
@@ -24,10 +24,7 @@ export const upgradeInputSchema = z.object({
   ...movingInput,
 })
 
-const notesSchema = movingNotes.extend({
-  survey: surveySchema.optional(),
-  surveyedAgain: z.boolean().default(false),
-})
+const notesSchema = movingNotes.extend(surveyNotes)
 
 const lookMs = 300
 /** Without any progress: a copy, or its catching up, hangs. */

@@ -12,8 +12,8 @@ import { createDatabase, createRestored, type NewDatabase, type RestoredDatabase
 import { beginOverlap, insertCredential, newPassword, roleName, type IssuedCredential } from './credentials.ts'
 import { databaseColumns, databaseShape } from './databaseRow.ts'
 import { databaseView } from './databaseView.ts'
-import { orderDowngrade, type DowngradeOrder } from './downgrade.ts'
-import { cancelOperation, orderRollback, orderUpgrade, type MoveOrder, type UpgradeOrder } from './upgrade.ts'
+import { orderDowngrade } from './downgrade.ts'
+import { cancelOperation, orderRollback, orderUpgrade, type MoveOrder, type RollbackOrder, type UpgradeOrder } from './upgrade.ts'
 import { requestDeletion, type DeletionRequest } from './deletion.ts'
 import { listDatabases, type DatabaseFilter } from './listDatabases.ts'
 import { found } from './notFound.ts'
@@ -50,17 +50,17 @@ export interface DatabaseStore {
   requestBackup(databaseId: string, kind: Backup['kind'], actor: Actor): Promise<{ readonly backup: Backup; readonly created: boolean }>
   /** Begins in the phase `beginning`. Errors: `OperationInProgress`, `DatabaseDeleting`, `DatabasePaused`. */
   startOperation(databaseId: string, operation: OperationRequest, actor: Actor): Promise<OperationView>
-  /** Also `NotHighlyAvailable`, `DatabaseNotReady`, `MemberIsLeader`, and `InvalidRequest` for a member that it does not have. */
   /** An upgrade to a cluster; a dry run only says what stands in its way. Errors: see `orderUpgrade`. */
   orderUpgrade(databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView>
   /** That upgrade, tried on a copy. Errors: see `orderRehearsal`. */
   orderRehearsal(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
-  /** Back to the server that follows since the upgrade. Errors: see `orderRollback`. */
-  orderRollback(databaseId: string, order: MoveOrder, actor: Actor): Promise<OperationView>
+  /** Back to the server that follows since the upgrade; a dry run only says what stands in its way. Errors: see `orderRollback`. */
+  orderRollback(databaseId: string, order: RollbackOrder, actor: Actor): Promise<OperationView>
   /** To one server, which is made anew where none follows; a dry run only says what stands in its way. Errors: see `orderDowngrade`. */
-  orderDowngrade(databaseId: string, order: DowngradeOrder, actor: Actor): Promise<OperationView>
+  orderDowngrade(databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView>
   /** Errors: see `cancelOperation`. */
   cancelOperation(operationId: string, actor: Actor): Promise<OperationView>
+  /** Errors: as of `startOperation`; `NotHighlyAvailable`, `DatabaseNotReady`, `MemberIsLeader`, and `InvalidRequest` for a member that it does not have. */
   orderOfCluster(databaseId: string, order: ClusterOrder, actor: Actor): Promise<OperationView>
 }
 

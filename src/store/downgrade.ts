@@ -5,22 +5,15 @@ import { HoldfastError } from '../domain/errors.ts'
 import type { Keyring } from '../domain/keyring.ts'
 import type { Actor } from './actor.ts'
 import { changeDatabase, refuseDeleting, refusePaused, type Changing } from './changeDatabase.ts'
-import type { Provisioning } from './provision.ts'
 import { insertSecond, secondInstance } from './secondInstance.ts'
 import type { Sql } from './sql.ts'
 import { beginOperation } from './startOperation.ts'
 import type { ControlDatabase } from './transaction.ts'
-import type { MoveOrder } from './upgrade.ts'
+import type { UpgradeOrder } from './upgrade.ts'
 import type { OperationView } from './views.ts'
 
-export interface DowngradeOrder extends Pick<Provisioning, 'portRanges' | 'networkPool'> {
-  /** Only says what stands in its way. */
-  readonly dryRun: boolean
-  readonly move: MoveOrder
-}
-
 /** Errors: `NotHighlyAvailable`, `DatabaseNotReady`, `NoCapacity`, `Conflict`; `OperationInProgress`, `DatabasePaused`, `DatabaseDeleting`. */
-export async function orderDowngrade(database: ControlDatabase, keyring: Keyring, databaseId: string, order: DowngradeOrder, actor: Actor): Promise<OperationView> {
+export async function orderDowngrade(database: ControlDatabase, keyring: Keyring, databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView> {
   const { dryRun, move } = order
   const id = randomUUID()
   const server = secondInstance(databaseId, { topology: 'standalone', role: 'rollbackTarget' })

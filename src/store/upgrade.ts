@@ -24,11 +24,13 @@ export interface MoveOrder {
   readonly window?: ClientWindow
 }
 
-export interface UpgradeOrder extends Pick<Provisioning, 'portRanges' | 'networkPool'> {
+export interface RollbackOrder {
   /** Only says what stands in its way. */
   readonly dryRun: boolean
   readonly move: MoveOrder
 }
+
+export interface UpgradeOrder extends RollbackOrder, Pick<Provisioning, 'portRanges' | 'networkPool'> {}
 
 /** Errors: `TierNotHa`, `HaNotEnabled`, `NoCapacity`, `Conflict`. */
 export async function orderUpgrade(database: ControlDatabase, keyring: Keyring, databaseId: string, order: UpgradeOrder, actor: Actor): Promise<OperationView> {
@@ -48,12 +50,12 @@ export async function orderUpgrade(database: ControlDatabase, keyring: Keyring, 
 }
 
 /** Errors: `Conflict` when there is no server that follows; `OperationInProgress`, `DatabasePaused`, `Deleting`. */
-export async function orderRollback(database: ControlDatabase, databaseId: string, move: MoveOrder, actor: Actor): Promise<OperationView> {
+export async function orderRollback(database: ControlDatabase, databaseId: string, { dryRun, move }: RollbackOrder, actor: Actor): Promise<OperationView> {
   return changeDatabase(database, databaseId, async (sql, change) => {
     refuseDeleting(change)
     refusePaused(change)
     await requireFormer(sql, databaseId, change)
-    return beginOperation(sql, change, { kind: 'rollback', input: { ...move }, id: randomUUID(), databaseId }, actor)
+    return beginOperation(sql, change, { kind: 'rollback', input: { dryRun, ...move }, id: randomUUID(), databaseId }, actor)
   })
 }
 

@@ -140,6 +140,9 @@ describe('an upgrade to a cluster', () => {
 
   test('goes back to the former server, which lacks no row, and the cluster follows it', async (t) => {
     await untilSettled(service, shop.id)
+    await withSession(service, shop, (client) => client.query('create unlogged table scratch (id int)'))
+    assert.deepEqual(codesOf((await perform({ dryRun: 'true' }, 'rollback')).progress, 'blockers'), ['UnloggedTables'])
+    await withSession(service, shop, (client) => client.query('drop table scratch'))
     await mark('in the cluster')
     t.diagnostic(await underClients('rollback'))
     const { topology, instances } = await answerOf(service.api.GET('/v1/databases/{id}', { params: path() }))

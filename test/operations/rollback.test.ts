@@ -7,12 +7,15 @@ import { idOf } from '../harness/worldStore.ts'
 import { cluster, decide as decideOf, former, server, settled, type Scene } from './goingBack.ts'
 
 const decide = (scene: Scene) => decideOf(rollbackMachine, scene)
+const survey = { serverVersion: 170_012, longestTransactionSeconds: 0, preparedTransactions: 0, logicalSlots: [], subscriptions: [], unloggedTables: [], missingExtensions: [], canBeFenced: true }
+/** The leader has said what there is. */
+const looked = (found: object = {}) => ({ phase: 'preflight', notes: { survey: { ...survey, ...found } }, progress: {} })
 
 describe('before a rollback', () => {
   it('the former server has to stream from the leader, closely', () => {
-    assert.deepEqual(decide({ phase: 'preflight' }).next, { to: 'enter', phase: 'movingClients', because: 'the former server follows closely' })
+    assert.deepEqual(decide(looked()).next, { to: 'enter', phase: 'movingClients', because: 'the former server follows closely' })
     const waits = (scene: Partial<Scene>, what: RegExp): void => {
-      const { next, actions } = decide({ phase: 'preflight', ...scene })
+      const { next, actions } = decide({ ...looked(), ...scene })
       assert.ok(next.to === 'stay' && what.test(next.waitingFor), JSON.stringify(next))
       assert.deepEqual(actions, [])
     }
@@ -27,9 +30,27 @@ describe('before a rollback', () => {
   })
 
   it('whoever wants to go back is told soon that there is no way now, and nothing was touched', () => {
-    const { next, actions, records } = decide({ phase: 'preflight', streams: false, stillForMs: 61_000 })
+    const { next, actions, records } = decide({ ...looked(), streams: false, stillForMs: 61_000 })
     assert.ok(next.to === 'finish' && next.outcome === 'failed' && next.failure?.code === 'NotReady' && /stream/.test(next.because))
     assert.deepEqual([actions, records], [[], []])
+  })
+
+  it('the leader is asked once what the former server does not hold: nobody goes back without that', () => {
+    assert.deepEqual(decide({ phase: 'preflight' }).actions.map(({ kind }) => kind), ['surveySource'])
+    const told = decide({ ...looked(), progress: null }).next
+    assert.ok(told.to === 'stay' && JSON.stringify(told.progress?.['blockers']) === '[]')
+    const { next, records } = decide(looked({ unloggedTables: ['public.scratch'], logicalSlots: ['cdc'] }))
+    assert.ok(next.to === 'finish' && next.failure?.code === 'PreflightFailed' && /cdc.*public\.scratch/.test(next.because))
+    assert.deepEqual(records, [])
+    assert.equal(decide(looked({ longestTransactionSeconds: 3_600 })).next.to, 'enter', 'a warning')
+  })
+
+  it('a dry run tells all of it at once, and ends well whatever that is', () => {
+    const dry = (scene: Partial<Scene> = {}) => decide({ ...looked({ unloggedTables: ['public.scratch'] }), input: { dryRun: true }, ...scene })
+    const { next } = dry({ streams: false })
+    assert.ok(next.to === 'finish' && next.outcome === 'succeeded' && /stream.*public\.scratch/.test(next.because))
+    const fine = dry({ ...looked(), input: { dryRun: true } }).next
+    assert.ok(fine.to === 'finish' && fine.because === 'nothing stands in the way of a rollback')
   })
 
   it('it can be cancelled, and is over where there is no former server', () => {

@@ -84,7 +84,7 @@ test('an upgrade can be cancelled until clients are moved', async () => {
 test('places are changed back, and an upgrade after that takes the cluster that follows', async () => {
   const { id } = await rig.create('and-back', { tier: 'standard' })
   await rig.initialise(id)
-  await assert.rejects(store.databases.orderRollback(id, {}, actor), withCode('Conflict'))
+  await assert.rejects(store.databases.orderRollback(id, { dryRun: false, move: {} }, actor), withCode('Conflict'))
   const { id: upgradeId } = await store.databases.orderUpgrade(id, order, actor)
   const before = await instancesOf(id)
   const [server, cluster] = [before.get('serving'), before.get('preparing')]
@@ -92,10 +92,10 @@ test('places are changed back, and an upgrade after that takes the cluster that 
   const lease = await rig.lease(id)
   const up = { kind: 'placesChanged', fromId: server.id, toId: cluster.id, systemIdentifier: '7301', keptForMs } as const
   await store.records.apply(lease, [up])
-  await assert.rejects(store.databases.orderRollback(id, {}, actor), withCode('OperationInProgress'))
+  await assert.rejects(store.databases.orderRollback(id, { dryRun: false, move: {} }, actor), withCode('OperationInProgress'))
   await store.operations.finish(lease, upgradeId, 'succeeded', { message: 'it is done' })
 
-  const { id: rollbackId } = await store.databases.orderRollback(id, { budgetMs: 700 }, actor)
+  const { id: rollbackId } = await store.databases.orderRollback(id, { dryRun: false, move: { budgetMs: 700 } }, actor)
   const back = { ...up, fromId: cluster.id, toId: server.id }
   await store.records.apply(lease, [back])
   await store.records.apply(lease, [back])

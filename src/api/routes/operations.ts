@@ -48,7 +48,7 @@ export function operationRoutes(app: Api, parts: ApiParts): void {
         return reply.code(202).send(await store.databases.orderUpgrade(database.id, order, actorOf(request)))
       }
       case 'rollback':
-        return reply.code(202).send(await store.databases.orderRollback(database.id, moveOf(body), actorOf(request)))
+        return reply.code(202).send(await store.databases.orderRollback(database.id, { dryRun: request.query.dryRun === 'true', move: moveOf(body) }, actorOf(request)))
       case 'downgrade': {
         const { portRanges, networkPool } = parts.settings.provisioning
         const order = { dryRun: request.query.dryRun === 'true', move: moveOf(body), portRanges, networkPool }
@@ -111,7 +111,7 @@ function moveOf({ budgetMs, window }: MoveOrder): MoveOrder {
 
 /** Whoever asks for a dry run must not get the real thing. */
 function refuseDryRun({ dryRun }: z.output<typeof operationQuery>, order: z.output<typeof newOperation>): void {
-  if (dryRun !== 'true' || order.kind === 'downgrade' || (order.kind === 'upgradeToHa' && order.rehearse !== true)) return
+  if (dryRun !== 'true' || order.kind === 'rollback' || order.kind === 'downgrade' || (order.kind === 'upgradeToHa' && order.rehearse !== true)) return
   const kind = order.kind === 'upgradeToHa' ? 'rehearseUpgrade' : order.kind
   throw new HoldfastError('InvalidRequest', `query.dryRun: the operation ${kind} has no dry run; nothing was begun.`, { next: 'Leave dryRun out to perform it.' })
 }

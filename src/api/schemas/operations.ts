@@ -51,7 +51,7 @@ export const newOperation = z.discriminatedUnion('kind', [
     ...moving,
     rehearse: z.boolean().exactOptional().describe('Performs it on a copy restored from the newest backup, removes that, and tells in `progress` how long clients would wait: the operation rehearseUpgrade'),
   }).describe('One server becomes a cluster of three; with dryRun only what stands in its way is told, in `progress`'),
-  z.strictObject({ kind: z.literal('rollback'), ...moving }).describe('Back from the cluster to the server that follows it since the upgrade, without losing a row; the cluster follows then, ready for another upgrade'),
+  z.strictObject({ kind: z.literal('rollback'), ...moving }).describe('Back from the cluster to the server that follows it since the upgrade, without losing a row; the cluster follows then, ready for another upgrade. With dryRun only what stands in its way is told, in `progress`'),
   z.strictObject({ kind: z.literal('downgrade'), ...moving }).describe('From the cluster to one server at any time: one that follows already, else one that is made for it; the cluster follows then. With dryRun only what stands in its way is told, in `progress`'),
   z.strictObject({ kind: z.literal('restart') }).describe('Member by member, the leader last'),
   z.strictObject({
@@ -60,7 +60,7 @@ export const newOperation = z.discriminatedUnion('kind', [
   }),
 ])
 
-export const operationQuery = z.strictObject({ dryRun: z.enum(['true', 'false']).default('false').describe('Of upgradeToHa and downgrade: begins nothing') })
+export const operationQuery = z.strictObject({ dryRun: z.enum(['true', 'false']).default('false').describe('Of upgradeToHa, rollback and downgrade: begins nothing') })
 
 export const newBackup = z.strictObject({ kind: z.enum(['full', 'incremental']).default('full') })
 export const backup = z

@@ -52,9 +52,10 @@ export function clusterCommands(surroundings: Surroundings): readonly Command[] 
     }),
     ordered(surroundings, {
       usage: 'rollback <databaseId>', about: 'Go back from the cluster to the server that it came from, without losing a row',
-      options: moveOptions,
-      input: z.object({ databaseId: z.string(), ...moveInput, ...waitInput }),
+      options: [['--dry-run', 'only say what stands in its way'], ...moveOptions],
+      input: z.object({ databaseId: z.string(), dryRun: z.boolean().default(false), ...moveInput, ...waitInput }),
       order: (input) => ({ kind: 'rollback', ...moveOf(input) }),
+      query: ({ dryRun }) => ({ dryRun: dryRun ? 'true' : 'false' }),
     }),
     ordered(surroundings, {
       usage: 'downgrade <databaseId>', about: 'Take a cluster back to one server at any time; a new one is made where none follows',
