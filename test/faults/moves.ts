@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { answerOf, ApiProblem } from '../../src/client/problem.ts'
 import type { Operation } from '../../src/client/schema.ts'
+import type { ClientWindow } from '../../src/domain/action.ts'
 import { memberPlaces, openHaProject, orderServer, removeCluster, untilClusterSettled, type ClusterCustomer } from '../harness/ha/customer.ts'
 import { serverPlaceOf, type ServerPlace } from '../harness/ha/members.ts'
 import { openSite, type Site } from '../harness/ha/site.ts'
@@ -27,10 +28,10 @@ export const movingSettings = { HOLDFAST_CONTROLLER_LEASE_SECONDS: '16', HOLDFAS
 
 export const otherWay = (kind: Kind): Kind => (kind === 'upgradeToHa' ? 'rollback' : 'upgradeToHa')
 
-/** One server, backed up. */
-export async function openMoved(rig: Rig, name: string): Promise<Moved> {
+/** Backed up; one server, unless it is ordered otherwise. */
+export async function openMoved(rig: Rig, name: string, order: typeof orderServer = orderServer): Promise<Moved> {
   const site = await openSite(rig.service)
-  const customer = await orderServer(site, await openHaProject(site), { name })
+  const customer = await order(site, await openHaProject(site), { name })
   await rig.service.noteSecret(`password of ${name}`, customer.login.password)
   await untilClusterSettled(site, customer.id, limitMs)
   return { rig, site, customer }
@@ -43,7 +44,7 @@ export async function watchAll({ site, customer }: Moved): Promise<Watch> {
 }
 
 /** Asked for again and again: what an earlier move left goes first. One whose answer was lost with the controller is found again. */
-export async function begin(moved: Moved, kind: Kind, budget = budgetMs): Promise<Operation> {
+export async function begin(moved: Moved, kind: Kind | 'downgrade', window: ClientWindow = 'hold'): Promise<Operation> {
   const { rig, customer } = moved
   const params = { path: { id: customer.id } }
   const newest = async (): Promise<{ readonly id: string; readonly kind: string } | null> => (await answerOf(rig.service.api.GET('/v1/databases/{id}', { params }))).status.operation
@@ -51,7 +52,7 @@ export async function begin(moved: Moved, kind: Kind, budget = budgetMs): Promis
   return eventually(`the ${kind} to begin`, async () => {
     const last = await newest()
     if (last !== null && last.id !== before?.id && last.kind === kind) return lookAt(moved, last.id)
-    return answerOf(rig.service.api.POST('/v1/databases/{id}/operations', { params, body: { kind, budgetMs: budget } })).catch(notYet)
+    return answerOf(rig.service.api.POST('/v1/databases/{id}/operations', { params, body: { kind, budgetMs, window } })).catch(notYet)
   }, limitMs)
 }
 
@@ -79,8 +80,8 @@ export async function untilEnded(moved: Moved, { id, kind }: Operation): Promise
 }
 
 /** Undisturbed. */
-export async function moveWhole(moved: Moved, kind: Kind): Promise<Operation> {
-  const ended = await untilEnded(moved, await begin(moved, kind))
+export async function moveWhole(moved: Moved, kind: Kind | 'downgrade', window?: ClientWindow): Promise<Operation> {
+  const ended = await untilEnded(moved, await begin(moved, kind, window))
   assert.equal(ended.outcome, 'succeeded', ended.failure?.message)
   return ended
 }
@@ -91,10 +92,10 @@ export interface Struck {
 }
 
 /** The controller dies after this step, if it comes to it, and another one goes on with what it finds. */
-export async function moveStruck(moved: Moved, strikes: Strikes, kind: Kind, step: Step): Promise<Struck> {
+export async function moveStruck(moved: Moved, strikes: Strikes, kind: Kind, step: Step, window?: ClientWindow): Promise<Struck> {
   const { rig } = moved
   await strikes.plan({ at: step, signal: 'SIGKILL' })
-  const beginning = begin(moved, kind)
+  const beginning = begin(moved, kind, window)
   const wasStruck = await struckDuring(moved, beginning, () => Promise.resolve(!rig.controller.isRunning()))
   await strikes.plan(null)
   await ready(rig.service, rig.controller)

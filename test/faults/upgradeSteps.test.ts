@@ -6,24 +6,21 @@
  */
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
-import type { Operation } from '../../src/client/schema.ts'
+import type { ClientWindow } from '../../src/domain/action.ts'
 import { endings } from '../harness/endings.ts'
 import { asCustomer } from '../harness/ha/customer.ts'
 import type { Watch } from '../harness/ha/watch.ts'
 import { startWriter } from '../harness/ha/writer.ts'
-import { NotYet, until } from '../harness/waiting.ts'
 import { remains } from './census.ts'
-import { assertConsistent, begin, endMoved, limitMs, moveStruck, moveWhole, movingSettings, openMoved, otherWay, untilEnded, watchAll, type Kind, type Moved } from './moves.ts'
+import { endedByMany } from './lives.ts'
+import { assertConsistent, begin, endMoved, limitMs, moveStruck, moveWhole, movingSettings, openMoved, otherWay, watchAll, type Kind, type Moved } from './moves.ts'
 import { seededRandom } from './random.ts'
-import { openRig, ready } from './rig.ts'
+import { openRig } from './rig.ts'
 import { openStrikes, told, type Step, type Strikes } from './strikes.ts'
 
 const random = seededRandom()
 const every = Number(process.env['HOLDFAST_TEST_EVERY'] ?? 1)
 const offset = random.between(0, every - 1)
-/** Of a controller's life, once it is ready: what is there already is made sure of again, nine effects at the most before the next new one. */
-const mostEffects = 15
-const copyLimitMs = 15 * 60_000
 const kinds = ['upgradeToHa', 'rollback'] as const
 const ending = endings()
 let strikes: Strikes
@@ -41,10 +38,7 @@ before(async () => {
 test(`controllers that die after every few effects make a cluster all the same, and move the clients to it (HOLDFAST_TEST_SEED=${random.seed})`, async (t) => {
   const writer = await startWriter(moved.customer.readWrite)
   ending.after(() => writer.stop())
-  const begun = await begin(moved, 'upgradeToHa')
-  const lives = await untilCopied(begun)
-  const { outcome, failure } = await untilEnded(moved, begun)
-  assert.equal(outcome, 'succeeded', failure?.message)
+  const lives = await endedByMany(moved, strikes, random, await begin(moved, 'upgradeToHa'))
   next = 'rollback'
   await writer.acknowledgedAfter(writer.now(), limitMs)
   await writer.stop()
@@ -52,55 +46,20 @@ test(`controllers that die after every few effects make a cluster all the same, 
   t.diagnostic(`${lives.length} controllers died, after ${lives.join(', ')} effects; ${writer.tally().acked} acknowledged, all of them there`)
 })
 
-/** After how many effects each controller died. */
-async function untilCopied(begun: Operation): Promise<readonly number[]> {
-  const { controller, service } = moved.rig
-  const lives: number[] = []
-  const deadline = performance.now() + copyLimitMs
-  for (;;) {
-    const nth = random.between(1, mostEffects)
-    await ready(service, controller)
-    await strikes.plan({ at: { effect: null, nth }, signal: 'SIGKILL' })
-    if (await isMadeInItsLife(begun)) break
-    await strikes.plan(null)
-    lives.push(nth)
-    assert.ok(performance.now() < deadline, `no cluster within ${copyLimitMs / 1_000} s, after ${lives.length} controllers`)
-  }
-  await strikes.plan(null)
-  await ready(service, controller)
-  return lives
-}
-
-/** False when the controller died before. */
-async function isMadeInItsLife({ id }: Operation): Promise<boolean> {
-  const { controller, service } = moved.rig
-  return until('the cluster to be made, or the controller to die', async () => {
-    if (!controller.isRunning()) return false
-    const { data } = await service.api.GET('/v1/operations/{id}', { params: { path: { id } } }).catch(() => ({ data: undefined }))
-    if (data === undefined) return new NotYet('it does not answer')
-    return data.outcome !== null || ['movingClients', 'awaitingReplicas'].includes(data.phase) ? true : new NotYet(data.phase)
-  }, { limitMs, everyMs: 50 })
-}
-
-async function whole(kind: Kind): Promise<readonly Step[]> {
-  await moveWhole(moved, kind)
-  next = otherWay(kind)
-  return strikes.stepsOfLast()
-}
-
 test(`a controller killed after any step of an upgrade, and of the way back, leaves a database whole (HOLDFAST_TEST_SEED=${random.seed})`, async (t) => {
   watch = await watchAll(moved)
   ending.after(() => watch.stop())
-  const all: Record<Kind, readonly Step[]> = { rollback: await whole('rollback'), upgradeToHa: await whole('upgradeToHa') }
-  const left: Record<Kind, Step[]> = { upgradeToHa: chosen(all.upgradeToHa), rollback: chosen(all.rollback) }
+  const all: Record<Kind, readonly Shot[]> = { rollback: await shotsOf('rollback'), upgradeToHa: await shotsOf('upgradeToHa') }
+  for (const kind of ['rollback', 'upgradeToHa'] as const) all[kind] = [...all[kind], ...await shotsWhileReading(kind, all[kind])]
+  const left: Record<Kind, Shot[]> = { upgradeToHa: chosen(all.upgradeToHa), rollback: chosen(all.rollback) }
   const strikesAtAll = left.upgradeToHa.length + left.rollback.length
   const missed: string[] = []
   const began = performance.now()
   while (kinds.some((kind) => left[kind].length > 0)) {
-    const [kind, step] = [next, left[next].shift()]
-    if (step === undefined) await whole(kind)
-    else await t.test(`${kind}, killed after ${told(step)}`, async (inner) => {
-      missed.push(...await strike(kind, step, (line) => inner.diagnostic(line)))
+    const [kind, shot] = [next, left[next].shift()]
+    if (shot === undefined) await whole(kind)
+    else await t.test(`${kind}, ${shot.window}, killed after ${told(shot.step)}`, async (inner) => {
+      missed.push(...await strike(kind, shot, (line) => inner.diagnostic(line)))
     })
   }
   for (const _ of kinds) await whole(next)
@@ -111,8 +70,29 @@ test(`a controller killed after any step of an upgrade, and of the way back, lea
   assert.deepEqual(await remains(moved.rig), [])
 })
 
-function chosen(steps: readonly Step[]): Step[] {
-  return distinct(steps).filter((_, index) => index % every === offset)
+interface Shot {
+  readonly step: Step
+  readonly window: ClientWindow
+}
+
+async function shotsOf(kind: Kind, window: ClientWindow = 'hold'): Promise<readonly Shot[]> {
+  return distinct(await whole(kind, window)).map((step) => ({ step, window }))
+}
+
+/** Steps that are taken only when reads go on. */
+async function shotsWhileReading(kind: Kind, holding: readonly Shot[]): Promise<readonly Shot[]> {
+  const known = new Set(holding.map(({ step }) => step.effect))
+  return (await shotsOf(kind, 'readOnly')).filter(({ step }) => !known.has(step.effect))
+}
+
+async function whole(kind: Kind, window?: ClientWindow): Promise<readonly Step[]> {
+  await moveWhole(moved, kind, window)
+  next = otherWay(kind)
+  return strikes.stepsOfLast()
+}
+
+function chosen(shots: readonly Shot[]): Shot[] {
+  return shots.filter((_, index) => index % every === offset)
 }
 
 /** Of the same again and again, as when it is polled: the first two and the last. */
@@ -122,12 +102,12 @@ function distinct(steps: readonly Step[]): readonly Step[] {
 }
 
 /** What was not come to. */
-async function strike(kind: Kind, step: Step, say: (line: string) => void): Promise<readonly string[]> {
+async function strike(kind: Kind, { step, window }: Shot, say: (line: string) => void): Promise<readonly string[]> {
   const began = performance.now()
-  const { operation, wasStruck } = await moveStruck(moved, strikes, kind, step)
+  const { operation, wasStruck } = await moveStruck(moved, strikes, kind, step, window)
   const { outcome, failure } = operation
   if (outcome === 'succeeded') next = otherWay(kind)
   say(`${wasStruck ? '' : 'never came to it: '}${outcome} ${failure?.message ?? ''} (${Math.round(performance.now() - began)} ms)`)
   await assertConsistent(moved, watch, operation)
-  return wasStruck ? [] : [`${kind} ${told(step)}`]
+  return wasStruck ? [] : [`${kind}, ${window}, ${told(step)}`]
 }
