@@ -68,13 +68,14 @@ function preflight(input: MachineInput): Decision {
   const told = found.blockers.map(({ message }) => message).join(' ')
   if (dryRun) return succeeded(found.blockers.length === 0 ? 'nothing stands in the way of a downgrade' : `not as it is: ${told}`)
   if (found.blockers.length > 0) return gives(input, 'PreflightFailed', told, found.blockers.map(({ next }) => next).join(' '))
-  return target === undefined || isNew(target) ? enter('copying', 'nothing stands in its way') : following(input, target)
+  return target === undefined || isNew(target) ? enter('copying', 'nothing stands in its way') : following(input, target, leader)
 }
 
 /** As a rollback goes on. */
-function following(input: MachineInput, target: Instance): Decision {
+function following(input: MachineInput, target: Instance, leader: Leader): Decision {
   const missing = notClose(input, target)
-  if (missing === null) return enter('movingClients', 'the former server follows closely')
+  // what was found may be a minute old, or of an earlier try
+  if (missing === null) return notesSchema.parse(input.operation.notes).surveyedAgain ? enter('movingClients', 'the former server follows closely') : surveys(input, leader, true)
   if (stillForMs(input) > readyMs) return failed('NotReady', `the former server is not ready: waited ${readyMs / 1_000} s for ${missing}`, 'The cluster serves on. The conditions of the database say what is done about it; ask again when it is over, or end the time of the former server first (rollbackUntil): then a new one is made.')
   return waits(missing, lookMs)
 }

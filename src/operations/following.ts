@@ -17,12 +17,20 @@ export function behindOf({ observed }: MachineInput, target: Instance, { postgre
     const [patroni, seen] = [observed.patroni.get(member.id), observed.postgres.get(member.id)]
     if (patroni?.known !== true || seen?.known !== true) return `member ${member.ordinal} to be copied from the server`
     if (seen.value.systemIdentifier !== postgres.systemIdentifier) return `member ${member.ordinal} to hold the data of the server`
-    if (lacksRoom(seen.value, postgres)) return roomOf(`member ${member.ordinal}`, seen.value)
     if (patroni.value.role === 'standbyLeader') leads += 1
     if (patroni.value.replicationState !== 'streaming') return `member ${member.ordinal} to stream (${patroni.value.state})`
     if (postgres.lsn - seen.value.lsn > mostLagBytes) return `member ${member.ordinal} to catch up (${postgres.lsn - seen.value.lsn} bytes)`
   }
   return leads === 1 ? null : 'one member to follow the server for all'
+}
+
+/** Of a cluster that is to serve next: which member has no room for what its clients write. Null when each of them has. */
+export function withoutRoom({ observed }: MachineInput, { members }: Instance, { postgres }: Primary): string | null {
+  const full = members.flatMap(({ id, ordinal }) => {
+    const seen = observed.postgres.get(id)
+    return seen?.known === true && lacksRoom(seen.value, postgres) ? [roomOf(`member ${ordinal}`, seen.value)] : []
+  })
+  return full[0] ?? null
 }
 
 /** Of a server that follows a cluster. Null when it follows closely. */

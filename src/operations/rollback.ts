@@ -46,7 +46,7 @@ export const rollbackMachine: Machine = {
 
 function preflight(input: MachineInput): Decision {
   const { desired, operation } = input
-  const { survey, cancelRequested } = notesSchema.parse(operation.notes)
+  const { survey, surveyedAgain, cancelRequested } = notesSchema.parse(operation.notes)
   const { dryRun } = rollbackInputSchema.parse(operation.input)
   const former = instanceWith(desired, 'rollbackTarget')
   if (former === undefined) return failed('TargetMissing', 'the former server is gone', 'The cluster serves on; its backups are the way to an earlier state.')
@@ -54,13 +54,15 @@ function preflight(input: MachineInput): Decision {
   const leader = leaderNow(input)
   const missing = notClose(input, former)
   if (leader === null) return notReadyYet(input, 'a member to lead the cluster')
-  if (survey === undefined) return surveys(input, leader, false)
+  if (survey === undefined) return stillForMs(input) > readyMs ? notReadyYet(input, 'the leader to be looked at') : surveys(input, leader, false)
   const { blockers, warnings } = rollbackFindings(survey, dryRun ? missing : null)
   if (operation.progress === null) return stay(soon, 'what was found to be written down', { blockers, warnings })
   const told = blockers.map(({ message }) => message).join(' ')
   if (dryRun) return succeeded(blockers.length === 0 ? 'nothing stands in the way of a rollback' : `not as it is: ${told}`)
   if (blockers.length > 0) return failed('PreflightFailed', told, blockers.map(({ next }) => next).join(' '))
-  return missing === null ? enter('movingClients', 'the former server follows closely') : notReadyYet(input, missing)
+  if (missing !== null || stillForMs(input) > readyMs) return notReadyYet(input, missing ?? 'the leader to be looked at again')
+  // what was found may be a minute old, or of an earlier try
+  return surveyedAgain ? enter('movingClients', 'the former server follows closely') : surveys(input, leader, true)
 }
 
 function notReadyYet(input: MachineInput, missing: string): Decision {

@@ -13,7 +13,7 @@ import { act, merge, record, waitFor, type Part } from '../domain/part.ts'
 import { followerSlotName } from '../domain/prepared.ts'
 import { primaryMember, type Primary } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
-import { behindOf } from './following.ts'
+import { behindOf, withoutRoom } from './following.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
 import { moveClients, movingInput, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
 import { findings, surveyNotes } from './preflight.ts'
@@ -91,8 +91,7 @@ function copying(input: MachineInput): Decision {
     const make = act({ kind: 'makeSlot', memberId: primary.member.id, slot: followerSlotName })
     return stay(merge([make, waitFor('the server to keep what is to be copied', lookMs)]), 'the server to keep what is to be copied')
   }
-  const behind = behindOf(input, target, primary)
-  const missing = behind ?? unready(input)
+  const missing = withoutRoom(input, target, primary) ?? behindOf(input, target, primary) ?? unready(input)
   if (missing !== null) return waits(missing, lookMs, { ...copiedOf(input, target, primary), lsn: lsnsOf(input, target).join(' ') })
   return lookedAgain(input, primary)
 }

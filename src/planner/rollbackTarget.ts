@@ -93,7 +93,8 @@ function planRewind({ desired, observed, now }: PlanInput, former: PostgresSeen,
   const leader = serving === undefined ? null : primaryMember(observed, serving)
   if (leader === null || serving === undefined || !isWhole(observed, serving) || isMovingClients(desired)) return nothing
   if (receivesFrom(leader.postgres, former, followerSlotName) || former.timeline >= leader.postgres.timeline) return nothing
-  const condition = desired.database.conditions.find(({ type, status }) => type === 'RollbackReady' && status === 'false')
+  if (lacksRoom(former, leader.postgres)) return nothing
+  const condition = desired.database.conditions.find(({ type, status, reason }) => type === 'RollbackReady' && status === 'false' && reason === 'NotFollowing')
   const isOld = condition !== undefined && now.getTime() - condition.changedAt.getTime() > rewindAfterMs
   if (!isOld) return waitFor('the former server to stream from the leader', laterMs)
   return merge([act({ kind: 'rewindServer', ...target, leaderId: leader.member.id }), waitFor('the former server to be wound back to where the cluster goes on', laterMs)])

@@ -147,9 +147,9 @@ export async function changePlaces(sql: Sql, keyring: Keyring, databaseId: strin
   )
   await sql.run(`update instances set repository_path = $2, repository_cipher = $3 where id = $1`, [fromId, to.path, sealedFor(fromId, to)])
   await sql.run(`update backups set instance_id = $2 where instance_id = $1`, [fromId, toId])
-  // of another database each, which is to be filled from this lineage
-  await sql.run(`update operations set input = jsonb_set(input, '{instanceId}', to_jsonb($2::text)) where kind = 'restore' and outcome is null and input ->> 'instanceId' = $1`, [fromId, toId])
   await sql.run(`update databases set topology = $2 where id = $1`, [databaseId, to.kind === 'cluster' ? 'ha' : 'standalone'])
+  // of another database each, which is to be filled from this lineage; last: whoever orders one holds the row of this database
+  await sql.run(`update operations set input = jsonb_set(input, '{instanceId}', to_jsonb($2::text)) where kind = 'restore' and outcome is null and input ->> 'instanceId' = $1`, [fromId, toId])
   await raiseGeneration(sql, databaseId)
 }
 

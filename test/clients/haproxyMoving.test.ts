@@ -142,13 +142,13 @@ test('back at the server, nobody is left at a member', async () => {
   await ended(writing)
 })
 
-test('a proxy that is gone keeps nobody waiting at the other one; without any, nobody was led', async () => {
+test('a proxy that is gone keeps nobody waiting who goes on at the other one; whoever stays is led by both', async () => {
   const gone: RuntimeAddress = { ...address, port: 1 }
   const both = new ClientRoutes({ cluster: following, proxies: [gone, address] })
-  await both.toMember(named(cluster, 2), signal)
+  await both.toMember(named(cluster, 2), signal, 'left')
   await take([named(cluster, 2)])
-  await both.toStandalone(signal)
+  await assert.rejects(both.toStandalone(AbortSignal.timeout(2_000)), { code: 'MemberUnreachable' })
   assert.equal((await readWrite()).met, named(server, 0))
   const nobody = new ClientRoutes({ cluster: following, proxies: [gone] })
-  await assert.rejects(nobody.toMember(named(cluster, 2), AbortSignal.timeout(500)), { code: 'MemberUnreachable' })
+  await assert.rejects(nobody.toMember(named(cluster, 2), AbortSignal.timeout(500), 'left'), { code: 'MemberUnreachable' })
 })

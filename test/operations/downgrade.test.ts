@@ -62,7 +62,8 @@ describe('before a downgrade', () => {
   })
 
   it('a server that follows since an upgrade is taken as a rollback takes it, and stays whatever happens', () => {
-    const taken = (scene: Partial<Scene> = {}): Decided => decide({ ...looked(), instances: [kept, cluster], ...scene })
+    const taken = (scene: Partial<Scene> = {}): Decided => decide({ ...looked(), notes: { survey, surveyedAgain: true }, instances: [kept, cluster], ...scene })
+    assert.deepEqual(taken({ notes: { survey } }).actions.map((action) => action.kind === 'surveySource' && action.again), [true])
     assert.deepEqual(taken().next, { to: 'enter', phase: 'movingClients', because: 'the former server follows closely' })
     waits(taken({ streams: false }), /stream/)
     fails(taken({ streams: false, stillForMs: 61_000 }), 'NotReady', [])

@@ -9,7 +9,7 @@ import { cluster, decide as decideOf, former, server, settled, type Scene } from
 const decide = (scene: Scene) => decideOf(rollbackMachine, scene)
 const survey = { serverVersion: 170_012, longestTransactionSeconds: 0, preparedTransactions: 0, logicalSlots: [], subscriptions: [], unloggedTables: [], missingExtensions: [], canBeFenced: true }
 /** The leader has said what there is. */
-const looked = (found: object = {}) => ({ phase: 'preflight', notes: { survey: { ...survey, ...found } }, progress: {} })
+const looked = (found: object = {}) => ({ phase: 'preflight', notes: { survey: { ...survey, ...found }, surveyedAgain: true }, progress: {} })
 
 describe('before a rollback', () => {
   it('the former server has to stream from the leader, closely', () => {
@@ -37,6 +37,12 @@ describe('before a rollback', () => {
 
   it('the leader is asked once what the former server does not hold: nobody goes back without that', () => {
     assert.deepEqual(decide({ phase: 'preflight' }).actions.map(({ kind }) => kind), ['surveySource'])
+    const again = decide({ ...looked(), notes: { survey } }).actions
+    assert.deepEqual(again.map((action) => action.kind === 'surveySource' && action.again), [true], 'and once more, when it follows closely')
+    for (const notes of [{}, { survey }]) {
+      const { next: ended } = decide({ phase: 'preflight', notes, progress: {}, stillForMs: 61_000 })
+      assert.ok(ended.to === 'finish' && ended.failure?.code === 'NotReady', 'whoever cannot be asked is not asked for ever')
+    }
     const told = decide({ ...looked(), progress: null }).next
     assert.ok(told.to === 'stay' && JSON.stringify(told.progress?.['blockers']) === '[]')
     const { next, records } = decide(looked({ unloggedTables: ['public.scratch'], logicalSlots: ['cdc'] }))

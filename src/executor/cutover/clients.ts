@@ -14,6 +14,12 @@ const againMs = 50
 /** Several tries, each with its own limit. */
 const stragglerMs = 3_000
 
+/**
+ * Proxies that do not answer when another one did. `left`: once it was written down that clients were moved, the next configuration tells them,
+ * and nothing is to wait for as long as a host is away. Nothing else would tell them that clients stay where they were.
+ */
+export type Stragglers = 'awaited' | 'left'
+
 type Routed = Pick<Places, 'cluster' | 'proxies'>
 
 /** Connections are opened ahead of time: a handshake with each proxy, twice, is a part of what clients would wait for. */
@@ -59,16 +65,16 @@ export class ClientRoutes {
   }
 
   /** To the member that was seen to take writes. */
-  toMember(server: string, signal: AbortSignal): Promise<void> {
+  toMember(server: string, signal: AbortSignal, stragglers: Stragglers = 'awaited'): Promise<void> {
     return this.#lead([
       ...stateOf([standaloneServer], 'maint'), ...stateOf(this.#members, 'ready', ['be_rw']), ...this.#returned(server),
       { kind: 'setHealth', server, health: 'up' }, ...admitAll(this.#places),
-    ], signal)
+    ], signal, stragglers)
   }
 
   /** To the standalone: the members are no choice any more until the proxy has its next configuration. One that follows can be read from. */
-  toStandalone(signal: AbortSignal): Promise<void> {
-    return this.#lead([...stateOf(this.#members, 'maint', ['be_rw']), ...stateOf([standaloneServer], 'ready'), ...admitAll(this.#places)], signal)
+  toStandalone(signal: AbortSignal, stragglers: Stragglers = 'awaited'): Promise<void> {
+    return this.#lead([...stateOf(this.#members, 'maint', ['be_rw']), ...stateOf([standaloneServer], 'ready'), ...admitAll(this.#places)], signal, stragglers)
   }
 
   /** Back to the standalone, which served before. */
@@ -85,15 +91,13 @@ export class ClientRoutes {
     return this.#places.cluster.members.map(({ id }) => patroniName(id))
   }
 
-  /**
-   * Again and again: whoever waits there would wait until the proxy itself lets him go. One that still does not answer when another did is
-   * left: nothing would go on for as long as its host is away. It lets its clients go by itself, and is told the rest by its next configuration.
-   */
-  async #lead(steps: readonly RoutingStep[], signal: AbortSignal): Promise<void> {
+  /** Again and again: whoever waits there would wait until the proxy itself lets him go. */
+  async #lead(steps: readonly RoutingStep[], signal: AbortSignal, stragglers: Stragglers = 'awaited'): Promise<void> {
     const over = new AbortController()
     const limit = AbortSignal.any([signal, over.signal])
     const told = this.#places.proxies.map((proxy) => insisting(() => leadClients(proxy, steps, limit, this.#ready.get(proxy)?.pop()), limit))
     try {
+      if (stragglers === 'awaited') return void await Promise.all(told)
       await Promise.any(told)
       await Promise.race([Promise.allSettled(told), sleep(stragglerMs, undefined, { signal: limit })])
     } catch (error) {

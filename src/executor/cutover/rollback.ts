@@ -14,7 +14,7 @@ import { followingConfigurationOf } from '../../render/clusterMemberBlueprint.ts
 import { standaloneServer } from './clients.ts'
 import type { Way, Window } from './cutover.ts'
 import { markOf, noPause, pauseFor, standbyKey, type Decision } from './decision.ts'
-import { ensureRunning, prepareLeaderStop, setFence } from './server.ts'
+import { checkRoom, ensureRunning, prepareLeaderStop, setFence } from './server.ts'
 import { againMs, hasReceived, toStopMs, type Session } from './session.ts'
 
 /**
@@ -64,6 +64,7 @@ export class Rollback implements Way {
     await source.execute('checkpoint', [], limit)
     await routes.readsToStandalone(limit)
     routes.prepare()
+    await checkRoom(places.container(places.standalone), limit)
     await hasReceived(target, await wal.fill(toStopMs, limit), false, limit)
     return async (forMs, budget, beforeDeciding) => {
       await routes.hold(patroniName(leader.id), forMs, budget)
@@ -116,10 +117,10 @@ export class Rollback implements Way {
   /** The standalone received everything before this was decided; its fence is lifted so that it may serve after its next start, too. */
   async goOn(limit: AbortSignal): Promise<void> {
     const { places } = this.#session
-    await Promise.all([ensureRunning(places, limit), this.#promoted(limit)])
+    await Promise.all([ensureRunning(places, limit), this.#session.withRoom([places.standalone], limit, this.#promoted(limit))])
     this.#session.mark('promoted')
     await this.#session.holdReaders(places.standalone, standaloneServer, limit)
-    await this.#session.routes.toStandalone(limit)
+    await this.#session.routes.toStandalone(limit, 'left')
     this.#session.mark('letGo')
   }
 
@@ -137,7 +138,8 @@ export class Rollback implements Way {
   #promoted(limit: AbortSignal): Promise<string> {
     return this.#session.until(this.#session.places.standalone, limit, async ({ recovers, systemIdentifier }, connection) => {
       if (!recovers) return systemIdentifier
-      await this.#promote(connection, limit)
+      // it may just have been: then that is an error
+      await this.#promote(connection, limit).catch(() => undefined)
       return null
     })
   }

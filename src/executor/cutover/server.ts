@@ -4,7 +4,7 @@ import { HoldfastError } from '../../domain/errors.ts'
 import { jsonOrNull } from '../../domain/json.ts'
 import type { Member } from '../../domain/desired.ts'
 import type { ActionResult } from '../../domain/ports.ts'
-import { parseLsn, type Lsn } from '../../domain/lsn.ts'
+import { parseLsn, walSegmentBytes, type Lsn } from '../../domain/lsn.ts'
 import { followerSlotName } from '../../domain/prepared.ts'
 import type { Places } from './places.ts'
 
@@ -78,8 +78,29 @@ export async function ensureRunning({ standalone, container }: Places, signal: A
   if ((await engine.inspectContainer(name, signal)).state !== 'running') await engine.startContainer(name, signal)
 }
 
+/** Of a WAL file to be filled, another one that a promotion copies, and what is written next. Without the reserve. */
+const leastRoomBytes = 6 * walSegmentBytes
+
+type Container = ReturnType<Places['container']>
+
+/**
+ * What a member measured may be ten seconds old, and who has received everything may still lack the room to be promoted: nobody would serve.
+ * Errors: `Conflict` when there is too little, or nobody knows.
+ */
+export async function checkRoom({ engine, name }: Container, signal: AbortSignal): Promise<void> {
+  const { exitCode, stdout } = await engine.exec(name, ['df', '--output=avail', '-B1', '/data'], { timeoutMs: execMs }, signal)
+  const available = Number(stdout.trim().split('\n').at(-1) ?? '')
+  if (exitCode === 0 && available >= leastRoomBytes) return
+  throw new HoldfastError('Conflict', `The data volume of ${name} has room for ${available} bytes; whoever is promoted there needs ${leastRoomBytes}. Choose more storage.`)
+}
+
+/** Only where there is too little room to start, or to be promoted: the reserve of the volume is for that. */
+export async function releaseReserve({ engine, name }: Container, signal: AbortSignal): Promise<void> {
+  await engine.exec(name, [`${libexec}/keep-ballast`, 'starting'], { timeoutMs: execMs }, signal)
+}
+
 /** PostgreSQL in a container that runs, as far as its fence lets it. */
-export async function startServer({ engine, name }: ReturnType<Places['container']>, signal: AbortSignal): Promise<void> {
+export async function startServer({ engine, name }: Container, signal: AbortSignal): Promise<void> {
   const { exitCode, stderr } = await engine.exec(name, [`${libexec}/start-server`], { timeoutMs: execMs }, signal)
   if (exitCode !== 0) throw new HoldfastError('Conflict', `PostgreSQL in ${name} was not started (${exitCode}): ${stderr.trim()}`.slice(0, 300))
 }
@@ -89,7 +110,7 @@ const rewindMs = 10 * 60_000
 const rewoundSchema = z.object({ holdfast: z.string(), code: z.string(), message: z.string() })
 
 /** Errors: `Conflict` when it was not, and says why. */
-export async function rewindServer({ engine, name }: ReturnType<Places['container']>, signal: AbortSignal): Promise<ActionResult> {
+export async function rewindServer({ engine, name }: Container, signal: AbortSignal): Promise<ActionResult> {
   const { exitCode, stdout, stderr } = await engine.exec(name, [`${libexec}/rewind-server`], { timeoutMs: rewindMs }, signal)
   const said = rewoundSchema.safeParse(jsonOrNull(stdout.trim().split('\n').at(-1) ?? '')).data
   if (said?.code === 'TooSoon') return { records: [] }

@@ -12,11 +12,14 @@ import type { CutOver } from './cutover.ts'
 import { readDecision, writeDecision, type Decision } from './decision.ts'
 import { connectMember, memberNamed, placesOf, type CutoverTools, type Places } from './places.ts'
 import { readMeanwhile } from './readOnly.ts'
+import { releaseReserve } from './server.ts'
 
 export const pollMs = 5
 /** Of those who are asked only because they, too, might be it. */
 const glanceMs = 50
 export const againMs = 200
+/** A promotion takes half a second. */
+const reserveAfterMs = 1_500
 /** From when the WAL file is filled to the stop: clients are held in between. */
 export const toStopMs = 400
 /** For as long as it takes to tell where to go. */
@@ -125,6 +128,18 @@ export class Session {
     if (from.recovers || !to.recovers || from.systemIdentifier !== to.systemIdentifier) throw new HoldfastError('Conflict', 'the one does not follow the other any more')
     if (to.timeline === null || from.timeline !== to.timeline) throw new HoldfastError('Conflict', 'who is to take over does not receive what is written now')
     if (to.lsn === null || from.lsn === null || from.lsn - to.lsn > mostLagBytes) throw new HoldfastError('Conflict', 'who is to take over lags behind')
+  }
+
+  /** Those of whom one is being `promoted`: whoever lacks the room for it gets that of the reserve, if it takes long. */
+  async withRoom<T>(members: readonly Member[], limit: AbortSignal, promoted: Promise<T>): Promise<T> {
+    const over = new AbortController()
+    const signal = AbortSignal.any([limit, over.signal])
+    const relieve = async (): Promise<void> => {
+      await sleep(reserveAfterMs, undefined, { signal })
+      await Promise.all(members.map((member) => releaseReserve(this.places.container(member), signal).catch(() => undefined)))
+    }
+    relieve().catch(() => undefined)
+    return promoted.finally(() => over.abort())
   }
 
   readDecision(signal = this.signal): Promise<Decision> {

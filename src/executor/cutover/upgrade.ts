@@ -11,7 +11,7 @@ import { standaloneServer } from './clients.ts'
 import type { Way, Window } from './cutover.ts'
 import { markOf, standbyKey, type Decision } from './decision.ts'
 import { followerConninfo } from './places.ts'
-import { ensureRunning, prepareStop, setFence, startServer } from './server.ts'
+import { checkRoom, ensureRunning, prepareStop, setFence, startServer } from './server.ts'
 import { againMs, hasReceived, toStopMs, type Session } from './session.ts'
 
 /** Patroni makes it in its next cycle. */
@@ -51,6 +51,7 @@ export class Upgrade implements Way {
     // last: it ends by itself after some seconds
     await routes.readsToMembers(limit)
     routes.prepare()
+    await Promise.all(places.cluster.members.map((member) => checkRoom(places.container(member), limit)))
     const filled = await wal.fill(toStopMs, limit)
     await Promise.all(members.map((member) => hasReceived(member, filled, false, limit)))
     return async (forMs, budget, beforeDeciding) => {
@@ -87,11 +88,11 @@ export class Upgrade implements Way {
   }
 
   async goOn(limit: AbortSignal): Promise<void> {
-    const { member, systemIdentifier } = await this.#session.leading(limit, this.#expected)
+    const { member, systemIdentifier } = await this.#session.withRoom(this.#session.places.cluster.members, limit, this.#session.leading(limit, this.#expected))
     this.#systemIdentifier = systemIdentifier
     this.#session.mark('promoted')
     await this.#session.holdReaders(member, standaloneServer, limit)
-    await this.#session.routes.toMember(patroniName(member.id), limit)
+    await this.#session.routes.toMember(patroniName(member.id), limit, 'left')
     this.#session.mark('letGo')
   }
 
