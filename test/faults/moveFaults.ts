@@ -56,14 +56,14 @@ export const moveFaults = {
   leaderDiskFull: diskFull(({ leader }) => leader),
 } as const satisfies Record<string, MoveFault>
 
-/** Of which there is no more. */
-const leastBytes = 64 * 1024
+/** What a file system keeps for its own books. */
+const leastBytes = 256 * 1024
 /** Everything but 4 MiB at once, which writes nothing, and then to the wall. Not of a volume without a limit: the host's disk is not ours to fill. */
 const fillScript = `
   set -- $(df --output=size,avail -B1 /data | tail -n 1)
   [ "$1" -le $((64 << 30)) ] || { echo "the data volume has $1 bytes: no limit is enforced" >&2; exit 1; }
   [ "$2" -le $((4 << 20)) ] || fallocate -l $(($2 - (4 << 20))) /data/filler
-  dd if=/dev/zero of=/data/filler.rest bs=${leastBytes} 2>/dev/null
+  dd if=/dev/zero of=/data/filler.rest bs=4k 2>/dev/null
   df --output=avail -B1 /data | tail -n 1`
 
 function diskFull(of: (scene: Scene) => ServerPlace): MoveFault {
