@@ -4,7 +4,6 @@
  * What must hold: as of rollback; and until clients are moved the cluster is as it was, so that the new server can be thrown away.
  * Phases: preflight → copying → movingClients → awaitingFollower; none is copied where one follows already. Point of no return: as of rollback.
  */
-import { z } from 'zod'
 import type { Leader } from '../domain/cluster.ts'
 import { instanceWith, type Instance } from '../domain/desired.ts'
 import { record, type Part } from '../domain/part.ts'
@@ -14,14 +13,8 @@ import { enter, failed, soon, stillForMs, succeeded, unknownPhase, waits } from 
 import { archiveBehind } from './following.ts'
 import { awaitingFollower, leaderNow, movingBack, notClose, surveys } from './goingBack.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
-import { movingInput, movingNotes } from './movingClients.ts'
+import { movingNotes, moveInputSchema } from './movingClients.ts'
 import { downgradeFindings, surveyNotes } from './preflight.ts'
-
-export const downgradeInputSchema = z.object({
-  /** Only says what stands in its way. */
-  dryRun: z.boolean().default(false),
-  ...movingInput,
-})
 
 const notesSchema = movingNotes.extend(surveyNotes)
 
@@ -56,7 +49,7 @@ export const downgradeMachine: Machine = {
 function preflight(input: MachineInput): Decision {
   const { operation, desired } = input
   const { survey, cancelRequested } = notesSchema.parse(operation.notes)
-  const { dryRun } = downgradeInputSchema.parse(operation.input)
+  const { dryRun } = moveInputSchema.parse(operation.input)
   if (cancelRequested) return cancelled(input)
   const target = instanceWith(desired, 'rollbackTarget')
   if (target === undefined && !dryRun) return gone()
@@ -75,9 +68,9 @@ function preflight(input: MachineInput): Decision {
 function following(input: MachineInput, target: Instance, leader: Leader): Decision {
   const missing = notClose(input, target)
   // what was found may be a minute old, or of an earlier try
-  if (missing === null) return notesSchema.parse(input.operation.notes).surveyedAgain ? enter('movingClients', 'the former server follows closely') : surveys(input, leader, true)
-  if (stillForMs(input) > readyMs) return failed('NotReady', `the former server is not ready: waited ${readyMs / 1_000} s for ${missing}`, 'The cluster serves on. The conditions of the database say what is done about it; ask again when it is over, or end the time of the former server first (rollbackUntil): then a new one is made.')
-  return waits(missing, lookMs)
+  if (missing === null && notesSchema.parse(input.operation.notes).surveyedAgain) return enter('movingClients', 'the former server follows closely')
+  if (stillForMs(input) > readyMs) return failed('NotReady', `the former server is not ready: waited ${readyMs / 1_000} s for ${missing ?? 'the leader to be looked at'}`, 'The cluster serves on. The conditions of the database say what is done about it; ask again when it is over, or end the time of the former server first (rollbackUntil): then a new one is made.')
+  return missing === null ? surveys(input, leader, true) : waits(missing, lookMs)
 }
 
 function copying(input: MachineInput): Decision {

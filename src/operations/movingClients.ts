@@ -13,6 +13,13 @@ export const movingInput = {
 }
 const movingSchema = z.object(movingInput)
 
+/** Of an upgrade, a rollback and a downgrade. */
+export const moveInputSchema = z.object({
+  /** Only says what stands in its way. */
+  dryRun: z.boolean().default(false),
+  ...movingInput,
+})
+
 const outcomeSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('moved'), systemIdentifier: z.string(), pauseMs: z.number().nullable(),

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { instanceWith } from '../domain/desired.ts'
 import type { PlanInput } from '../domain/part.ts'
 import { engineOf, type Primary } from '../domain/reading.ts'
-import { usedShare } from '../domain/storage.ts'
+import { percentUsed, usedShare } from '../domain/storage.ts'
 import { tiers } from '../domain/tiers.ts'
 
 /** As `surveySource` notes it. Names are of the customer's database; lists are cut off. */
@@ -115,7 +115,7 @@ function room({ desired, observed }: PlanInput, { postgres }: Primary): Found {
   const share = usedShare(postgres) ?? 0
   const unseen = desired.hosts.filter(({ id }) => !engineOf(observed, id).known).map(({ name }) => name)
   return [
-    unless(share < fullestShare, 'StorageFull', `The data volume is ${Math.round(share * 100)} % full.`, 'Choose more storage or delete data first.'),
+    unless(share < fullestShare, 'StorageFull', `The data volume is ${percentUsed(postgres)} % full.`, 'Choose more storage or delete data first.'),
     unless(unseen.length === 0, 'HostUnreachable', `The host ${unseen.join(', ')} cannot be seen.`, 'Look at the host; its condition is unknown meanwhile.'),
   ]
 }

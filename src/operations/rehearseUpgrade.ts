@@ -12,7 +12,8 @@ import { enter, failed, soon, stillForMs, succeeded, unknownPhase, waits } from 
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
 import { findings, surveySchema } from './preflight.ts'
 import { measuredSchema, restoreMeasured, summaryOf, upgradeMeasured, type Measured } from './rehearsed.ts'
-import { sourceOf, upgradeInputSchema } from './upgradeToHa.ts'
+import { moveInputSchema } from './movingClients.ts'
+import { sourceOf } from './upgradeToHa.ts'
 
 const failureSchema = z.object({ code: z.string(), message: z.string(), next: z.string() })
 type Failure = z.output<typeof failureSchema>
@@ -114,7 +115,7 @@ function awaitingBackup(_: MachineInput, { name, conditions, operation }: Rehear
 
 function upgrading(input: MachineInput, { name, operation }: Rehearsal, { upgradeId, measured }: Notes): Decision {
   if (upgradeId === undefined) {
-    const order = record({ kind: 'rehearsalUpgradeOrdered', operationId: input.operation.id, input: upgradeInputSchema.parse(input.operation.input) })
+    const order = record({ kind: 'rehearsalUpgradeOrdered', operationId: input.operation.id, input: moveInputSchema.parse(input.operation.input) })
     // somebody's own operation on the copy goes first
     const part = operation?.finishedAt === null ? waitFor('the copy to be free', lookMs) : merge([order, waitFor('the upgrade of the copy to begin', lookMs)])
     return stay(part, `the upgrade of the copy ${name} to begin`)

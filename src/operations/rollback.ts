@@ -4,19 +4,13 @@
  * What must hold: as of upgradeToHa, the other way round; see executor/cutover.
  * Phases: preflight → movingClients → awaitingFollower. Point of no return: within movingClients, when the cluster is told to follow.
  */
-import { z } from 'zod'
+import type { Leader } from '../domain/cluster.ts'
 import { instanceWith } from '../domain/desired.ts'
 import { enter, failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
 import { awaitingFollower, leaderNow, movingBack, notClose, surveys } from './goingBack.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
-import { movingInput, movingNotes } from './movingClients.ts'
+import { movingNotes, moveInputSchema } from './movingClients.ts'
 import { rollbackFindings, surveyNotes } from './preflight.ts'
-
-export const rollbackInputSchema = z.object({
-  /** Only says what stands in its way. */
-  dryRun: z.boolean().default(false),
-  ...movingInput,
-})
 
 const notesSchema = movingNotes.extend(surveyNotes)
 
@@ -47,22 +41,27 @@ export const rollbackMachine: Machine = {
 function preflight(input: MachineInput): Decision {
   const { desired, operation } = input
   const { survey, surveyedAgain, cancelRequested } = notesSchema.parse(operation.notes)
-  const { dryRun } = rollbackInputSchema.parse(operation.input)
+  const { dryRun } = moveInputSchema.parse(operation.input)
   const former = instanceWith(desired, 'rollbackTarget')
   if (former === undefined) return failed('TargetMissing', 'the former server is gone', 'The cluster serves on; its backups are the way to an earlier state.')
   if (cancelRequested) return cancelled
   const leader = leaderNow(input)
   const missing = notClose(input, former)
   if (leader === null) return notReadyYet(input, 'a member to lead the cluster')
-  if (survey === undefined) return stillForMs(input) > readyMs ? notReadyYet(input, 'the leader to be looked at') : surveys(input, leader, false)
+  if (survey === undefined) return looksAt(input, leader, false)
   const { blockers, warnings } = rollbackFindings(survey, dryRun ? missing : null)
   if (operation.progress === null) return stay(soon, 'what was found to be written down', { blockers, warnings })
   const told = blockers.map(({ message }) => message).join(' ')
   if (dryRun) return succeeded(blockers.length === 0 ? 'nothing stands in the way of a rollback' : `not as it is: ${told}`)
   if (blockers.length > 0) return failed('PreflightFailed', told, blockers.map(({ next }) => next).join(' '))
-  if (missing !== null || stillForMs(input) > readyMs) return notReadyYet(input, missing ?? 'the leader to be looked at again')
+  if (missing !== null) return notReadyYet(input, missing)
   // what was found may be a minute old, or of an earlier try
-  return surveyedAgain ? enter('movingClients', 'the former server follows closely') : surveys(input, leader, true)
+  return surveyedAgain ? enter('movingClients', 'the former server follows closely') : looksAt(input, leader, true)
+}
+
+/** Not for ever: its engine may be away. */
+function looksAt(input: MachineInput, leader: Leader, again: boolean): Decision {
+  return stillForMs(input) > readyMs ? notReadyYet(input, 'the leader to be looked at') : surveys(input, leader, again)
 }
 
 function notReadyYet(input: MachineInput, missing: string): Decision {

@@ -15,14 +15,8 @@ import { primaryMember, type Primary } from '../domain/reading.ts'
 import { failed, soon, stillForMs, succeeded, unknownPhase, waits } from './clusterMachine.ts'
 import { behindOf, withoutRoom } from './following.ts'
 import { stay, type Decision, type Machine, type MachineInput } from './machine.ts'
-import { moveClients, movingInput, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
+import { moveClients, moveInputSchema, movingNotes, pauseOf, pauseProgress, unready } from './movingClients.ts'
 import { findings, surveyNotes } from './preflight.ts'
-
-export const upgradeInputSchema = z.object({
-  /** Only says what stands in its way. */
-  dryRun: z.boolean().default(false),
-  ...movingInput,
-})
 
 const notesSchema = movingNotes.extend(surveyNotes)
 
@@ -63,7 +57,7 @@ function preflight(input: MachineInput): Decision {
   if (survey === undefined) return stay(merge([act({ kind: 'surveySource', operationId: operation.id, memberId: primary.member.id, again: false }), waitFor('the server to be looked at', lookMs)]), 'the server to be looked at')
   const found = findings(input, primary, survey)
   if (operation.progress === null) return stay(soon, 'what was found to be written down', { ...found })
-  const { dryRun } = upgradeInputSchema.parse(operation.input)
+  const { dryRun } = moveInputSchema.parse(operation.input)
   const told = found.blockers.map(({ message }) => message).join(' ')
   if (dryRun) return succeeded(found.blockers.length === 0 ? 'nothing stands in the way of an upgrade' : `not as it is: ${told}`)
   if (found.blockers.length > 0) return gives(input, 'PreflightFailed', told, found.blockers.map(({ next }) => next).join(' '))

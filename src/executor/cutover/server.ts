@@ -88,9 +88,10 @@ type Container = ReturnType<Places['container']>
  * Errors: `Conflict` when there is too little, or nobody knows.
  */
 export async function checkRoom({ engine, name }: Container, signal: AbortSignal): Promise<void> {
-  const { exitCode, stdout } = await engine.exec(name, ['df', '--output=avail', '-B1', '/data'], { timeoutMs: execMs }, signal)
+  const { exitCode, stdout, stderr } = await engine.exec(name, ['df', '--output=avail', '-B1', '/data'], { timeoutMs: execMs }, signal)
   const available = Number(stdout.trim().split('\n').at(-1) ?? '')
-  if (exitCode === 0 && available >= leastRoomBytes) return
+  if (exitCode !== 0 || Number.isNaN(available)) throw new HoldfastError('Conflict', `How much room ${name} has is not known (${exitCode}): ${stderr.trim()}`.slice(0, 300))
+  if (available >= leastRoomBytes) return
   throw new HoldfastError('Conflict', `The data volume of ${name} has room for ${available} bytes; whoever is promoted there needs ${leastRoomBytes}. Choose more storage.`)
 }
 
